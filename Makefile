@@ -1,0 +1,55 @@
+# make demo | test | check | bench | prove PART=NAME | results | clean
+PYTHON ?= python3
+VENV ?= .venv
+ifeq ($(OS),Windows_NT)
+  BIN := $(VENV)/Scripts
+else
+  BIN := $(VENV)/bin
+endif
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+PART ?=
+
+.PHONY: demo test check bench prove results clean
+
+demo: $(VENV)/.core
+	@$(BIN)/aegis demo
+
+test: $(VENV)/.all
+	$(BIN)/python -m pytest -n 2
+
+check: $(VENV)/.all
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/black --check -q src/
+	$(BIN)/mypy src/
+	$(BIN)/lint-imports --no-timing
+	$(BIN)/python -m pytest -n 2 -q -m "not prove and not engine"
+
+bench: $(VENV)/.all
+	$(BIN)/aegis bench engine --out benchmarks/results/engine
+
+prove: $(VENV)/.all
+	@test -n "$(PART)" || { echo "Say which: make prove PART=$$(ls tests/prove | sed -n 's/^test_\(.*\)\.py$$/\1/p' | paste -sd'|' -)"; exit 2; }
+	$(BIN)/python -m pytest -m prove tests/prove/test_$(PART).py -s
+
+results: $(VENV)/.core
+	$(BIN)/python benchmarks/readme_results.py
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Aegis needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1). Try: make demo PYTHON=python3.11"; exit 2; }
+	@echo "making a virtual environment in $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.core: $(VENV)/.python pyproject.toml
+	@echo "installing the core (once) ..."
+	@$(PIP) install -e .
+	@touch $@
+
+$(VENV)/.all: $(VENV)/.python pyproject.toml
+	@echo "installing everything the tests need (once) ..."
+	@$(PIP) install -e ".[dev,torch,simulation]"
+	@touch $@ $(VENV)/.core

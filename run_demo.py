@@ -1,0 +1,5 @@
+"""Forwards to: aegis demo"""
+
+from aegis.cli import main
+
+main(["demo"])

@@ -1,0 +1,34 @@
+"""Aegis: hospitals train one diagnostic model together, and no patient row leaves any of them.
+
+    from aegis import Plan, run
+    result = run(Plan(task="breast_cancer", seed=16))
+
+Importing this package loads the standard library only; each name below is loaded on first use.
+Aegis is not medical software and has not been independently audited.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aegis.errors import AegisError as AegisError
+    from aegis.plan import Plan as Plan
+    from aegis.simulation.local import run as run
+
+__version__ = "0.1.0"
+__all__ = ["AegisError", "Plan", "__version__", "run"]
+
+_HOMES = {
+    "AegisError": "aegis.errors",
+    "Plan": "aegis.plan",
+    "run": "aegis.simulation.local",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'aegis' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

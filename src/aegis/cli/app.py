@@ -1,0 +1,92 @@
+"""All commands in one place, and the one place where errors leave the program.
+
+Only typer is loaded here; every command imports what it needs when it runs, so that ``--help``
+answers at once and the tabular path never loads PyTorch.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import typer
+
+from aegis.cli import bench, data, demo, doctor, models, plan, report, run
+
+app = typer.Typer(
+    name="aegis",
+    help=(
+        "Hospitals train one diagnostic model together; no patient row leaves any of them.\n\n"
+        "Not medical software. Not independently audited."
+    ),
+    epilog="First steps:  aegis demo   |   aegis plan explain examples/wisconsin.yaml",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+demo.register(app)
+run.register(app)
+plan.register(app)
+report.register(app)
+models.register(app)
+data.register(app)
+bench.register(app)
+doctor.register(app)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from aegis import __version__
+
+        typer.echo(f"aegis {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _everything(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Show the version and exit."
+    ),
+) -> None:
+    """Options that stand before a command."""
+
+
+def run_command(argv: list[str]) -> int:
+    """The exit code of one command line."""
+    import click
+
+    from aegis.errors import AegisError
+
+    as_json = "--json" in argv
+    try:
+        code = app(args=argv, standalone_mode=False, prog_name="aegis")
+        return int(code) if isinstance(code, int) else 0
+    except AegisError as error:
+        return _told(str(error), error.exit_code, error.as_json(), as_json)
+    except click.exceptions.UsageError as error:
+        hint = f"See: {error.ctx.command_path} --help" if error.ctx else "See: aegis --help"
+        message = error.format_message()
+        return _told(f"{message} {hint}", 2, _plain(message, hint), as_json)
+    except click.exceptions.Exit as ended:
+        return int(ended.exit_code)
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        message = "interrupted; what was saved is kept"
+        hint = "Go on with: aegis run --resume RUN (aegis report --list names it)"
+        return _told(f"{message}. {hint}", 3, _plain(message, hint), as_json)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+
+
+def _plain(value: str, way_out: str) -> dict[str, str]:
+    return {"value": value, "need": "", "way_out": way_out}
+
+
+def _told(sentence: str, code: int, parts: dict[str, str], as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"status": "refused" if code == 2 else "aborted", "error": parts}))
+    print(f"aegis: {sentence}", file=sys.stderr)
+    return code

@@ -1,0 +1,128 @@
+"""``aegis data``: which data sets there are, where they come from, and how to get them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from aegis.cli.options import AsJson, answer
+
+if TYPE_CHECKING:
+    from aegis.tasks.sources import Source
+    from aegis.tasks.task import Task
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(no_args_is_help=True, help="List, fetch and describe data sets.")
+    group.command("list", epilog="Example:  aegis data list")(list_data)
+    group.command("fetch", epilog="Example:  aegis data fetch heart --into data")(fetch)
+    group.command("describe", epilog="Example:  aegis data describe breast_cancer")(describe)
+    app.add_typer(group, name="data")
+
+
+def list_data(as_json: AsJson = False) -> None:
+    """Every task with its data, licence and whether the files are here."""
+    from aegis.tasks.task import find_task, task_names
+
+    rows = []
+    for name in task_names():
+        task = find_task(name)
+        rows.append(
+            {
+                "task": name,
+                "title": task.title,
+                "positive": task.positive,
+                "available": _available(task),
+                "credits": task.credits,
+            }
+        )
+    if as_json:
+        answer({"tasks": rows})
+        return
+    for row in rows:
+        typer.echo(f"{row['task']:<18} {row['title']} ({row['available']})")
+        typer.echo(f"{'':<18} {row['credits']}")
+
+
+def fetch(
+    task: str = typer.Argument(..., help="Whose data set."),
+    into: Path | None = typer.Option(None, help="Folder to put it in [AEGIS_DATA_DIR]."),
+    as_json: AsJson = False,
+) -> None:
+    """Download a data set from its publisher and check each file's sha256."""
+    from aegis.errors import BadInput
+    from aegis.tasks.sources import fetch as fetched
+    from aegis.tasks.task import find_task
+
+    sources = _sources(find_task(task))
+    if not sources:
+        raise BadInput(f"the data of {task} are bundled", way_out="There is nothing to fetch")
+    directory = _directory(into)
+    if directory is None:
+        raise BadInput(
+            "nobody said where the data set should go",
+            way_out="Name a folder with --into, or set AEGIS_DATA_DIR",
+        )
+    found = []
+    for source in sources:
+        typer.echo(f"{source.name} from {source.url}", err=True)
+        path = fetched(source, directory)
+        found.append({"file": str(path), "sha256": source.sha256, "licence": source.licence})
+    if as_json:
+        answer({"task": task, "files": found})
+    else:
+        for row in found:
+            typer.echo(f"{row['file']}  sha256 {row['sha256'][:12]}  {row['licence']}")
+        typer.echo(f"Use it with: AEGIS_DATA_DIR={directory}")
+
+
+def describe(
+    task: str = typer.Argument(..., help="Whose data set."),
+    data_dir: Path | None = typer.Option(None, "--data-dir", help="[AEGIS_DATA_DIR]"),
+    synthetic: bool = typer.Option(False, help="Describe the synthetic look-alike."),
+    as_json: AsJson = False,
+) -> None:
+    """Table 1 of a data set: what each column holds, small cells left out."""
+    from aegis.report.table_one import table_one
+    from aegis.tasks.preparation import tally
+    from aegis.tasks.task import DataOptions, find_task
+
+    found = find_task(task)
+    dataset = found.load(DataOptions(directory=_directory(data_dir), synthetic=synthetic))
+    table = table_one(found.schema, tally(found.schema, dataset.rows), None)
+    if as_json:
+        answer({"task": task, "source": dataset.source, "rows": len(dataset.rows), **table})
+        return
+    typer.echo(f"{found.title}: {len(dataset.rows)} rows. {dataset.source}")
+    for row in table["rows"]:
+        typer.echo(f"  {row['label']:<44} {row['overall']}")
+
+
+def _sources(task: Task) -> tuple[Source, ...]:
+    return tuple(getattr(task, "sources", ()))
+
+
+def _available(task: Task) -> str:
+    from aegis.errors import AegisError
+    from aegis.tasks.sources import located
+
+    sources = _sources(task)
+    if not sources:
+        return "bundled"
+    try:
+        for source in sources:
+            located(_directory(None), source)
+    except AegisError as error:
+        return f"not here: {error.value}"
+    return "here, sha256 checked"
+
+
+def _directory(given: Path | None) -> Path | None:
+    import os
+
+    if given is not None:
+        return given
+    value = os.environ.get("AEGIS_DATA_DIR")
+    return Path(value) if value else None

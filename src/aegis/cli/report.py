@@ -1,0 +1,69 @@
+"""``aegis report``: the report of a stored run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import typer
+
+from aegis.cli.options import AsJson, answer
+from aegis.errors import BadInput
+
+
+def register(app: typer.Typer) -> None:
+    app.command("report", epilog="Example:  aegis report latest --html report.html")(report)
+
+
+def report(
+    run: str = typer.Argument("latest", help="A run's name, or latest."),
+    html: Path | None = typer.Option(None, help="Write the report as one HTML file."),
+    listed: bool = typer.Option(False, "--list", help="List the stored runs."),
+    as_json: AsJson = False,
+) -> None:
+    """Show a stored run again, or write its report as one file that opens offline."""
+    from aegis import states
+    from aegis.cli.showing import show_result, show_runs
+    from aegis.store.home import Home, write_whole
+    from aegis.store.journal import Journal
+
+    home = Home.from_environment()
+    if not home.database.exists():
+        raise BadInput(f"{home.root} holds no run yet", way_out="Start with: aegis demo")
+    journal = Journal(home.database)
+    try:
+        names = journal.runs()
+        if listed:
+            stored = [journal.run(name) for name in names]
+            rows = [
+                {"run": s.run, "task": s.task, "started": s.started, "state": states.name(s.state)}
+                for s in stored
+            ]
+            answer({"runs": rows}) if as_json else show_runs(rows)
+            return
+        if run == "latest":
+            if not names:
+                raise BadInput(f"{home.root} holds no run yet", way_out="Start with: aegis demo")
+            run = names[0]
+        kept = journal.run(run)
+    finally:
+        journal.close()
+    folder = Path(kept.options.get("out") or home.results(run))
+    try:
+        document = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadInput(
+            f"the run {run} has no result yet (it is in {states.name(kept.state)})",
+            way_out=f"Go on with: aegis run --resume {run}",
+        ) from error
+    if html is not None:
+        from aegis.report.html import html_report
+
+        write_whole(html, html_report(document).encode())
+        document["files"]["report"] = str(html)
+    if as_json:
+        answer(document)
+    elif html is not None:
+        typer.echo(f"The report of {run} is in {html}")
+    else:
+        show_result(document)

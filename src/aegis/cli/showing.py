@@ -1,0 +1,40 @@
+"""A finished run in a terminal: verdict, comparison, what is true about privacy, files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from aegis.report.summary import comparison_rows, summary_lines
+
+
+def show_result(document: dict[str, Any]) -> None:
+    console = Console(highlight=False)
+    console.print()
+    for label, value in summary_lines(document):
+        if label:
+            console.print(f"[bold]{label}[/bold]: ", end="")
+        console.print(value, markup=False)
+    header, rows = comparison_rows(document)
+    if rows:
+        table = Table(*header, box=None, pad_edge=False)
+        for row in rows:
+            table.add_row(*row)
+        console.print()
+        console.print(table)
+    console.print()
+    for name, path in document.get("files", {}).items():
+        console.print(f"{name:<24} {path}", markup=False, soft_wrap=True)
+
+
+def show_runs(rows: list[dict[str, Any]]) -> None:
+    console = Console(highlight=False)
+    if not rows:
+        console.print("No run yet. Start with: aegis demo")
+        return
+    table = Table("run", "task", "started (UTC)", "state", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(row["run"], row["task"], row["started"][:19], row["state"])
+    console.print(table)

@@ -1,0 +1,88 @@
+"""Frozen values to bytes and back: for the journal, and for every road that leaves the process.
+
+A value is written as one safetensors file: its arrays are the tensors, everything else is JSON in
+the header, and each dataclass is named by its class. Reading builds only the classes it was given,
+with exactly the fields they declare, so bytes from outside can make no other object and run no
+code. A wrong or damaged file is a ``DataError``, never a half-built value.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from aegis.errors import DataError
+
+
+def dumps(value: Any) -> bytes:
+    """The bytes of a frozen value (dataclasses, tuples, mappings, numbers, text, arrays)."""
+    from safetensors.numpy import save
+
+    arrays: dict[str, np.ndarray] = {}
+    document = _plain(value, arrays)
+    text = json.dumps(document, allow_nan=True, separators=(",", ":"))
+    return bytes(save(arrays or {"_": np.zeros(0)}, metadata={"document": text}))
+
+
+def loads(data: bytes, classes: Iterable[type]) -> Any:
+    """The value that ``dumps`` wrote, built from ``classes`` only."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    known = {cls.__name__: cls for cls in classes}
+    try:
+        length = int.from_bytes(data[:8], "little")
+        header = json.loads(data[8 : 8 + length])
+        return _built(json.loads(header["__metadata__"]["document"]), load(data), known)
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"these {len(data)} bytes are not a message of this version ({error})",
+            way_out="Send it again, or update the older side",
+        ) from error
+
+
+def _plain(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case np.ndarray():
+            name = str(len(arrays))
+            arrays[name] = np.ascontiguousarray(value)
+            return {"@array": name}
+        case np.integer() | np.floating() | np.bool_():
+            return value.item()
+        case tuple() | list():
+            return [_plain(item, arrays) for item in value]
+        case Mapping():
+            return {"@map": [[_plain(k, arrays), _plain(v, arrays)] for k, v in value.items()]}
+        case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            fields = {
+                f.name: _plain(getattr(value, f.name), arrays) for f in dataclasses.fields(value)
+            }
+            return {"@is": type(value).__name__, **fields}
+        case _:
+            raise TypeError(f"{type(value).__name__} does not travel")
+
+
+def _built(document: Any, arrays: Mapping[str, np.ndarray], known: Mapping[str, type]) -> Any:
+    match document:
+        case list():
+            return tuple(_built(item, arrays, known) for item in document)
+        case {"@array": name}:
+            return arrays[name]
+        case {"@map": pairs}:
+            return {_built(k, arrays, known): _built(v, arrays, known) for k, v in pairs}
+        case {"@is": str(name), **rest}:
+            cls = known[name]
+            fields = {str(key): _built(value, arrays, known) for key, value in rest.items()}
+            if {f.name for f in dataclasses.fields(cls)} != set(fields):
+                raise ValueError(f"{name} has the fields {sorted(fields)}")
+            return cls(**fields)
+        case dict():
+            raise ValueError("an unnamed object")
+        case _:
+            return document

@@ -1,0 +1,169 @@
+"""The end of a round: what was scored, whether to go on, and which model is kept.
+
+Every decision here (best round, early stop, learning rate on a plateau, convergence) is taken on
+figures that are released anyway: the summed scores of all hospitals, and the size of the change of
+the public model. Where a decision is taken on scores, they come from validation rows, so that the
+test rows stay untouched until the one final evaluation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from aegis.coordinator.validation import fault_of_scores
+from aegis.evaluation.metrics import metrics
+from aegis.events import Event, HospitalAbsent, ReplyQuarantined, RoundClosed, RunEnded
+from aegis.messages import Absence, Answer, Part, Scores
+from aegis.plan import Plan
+from aegis.states import Best, Broadcasting, Failed, Progress, RoundSetup, State, Terminated
+from aegis.tasks.models import Perceptron, model_sha256
+
+SHOWN_HOSPITALS = 50
+
+
+def scored_part(plan: Plan) -> Part:
+    """Validation rows where the plan decides on scores, else the test rows."""
+    return "validation" if decides(plan) else "test"
+
+
+def decides(plan: Plan) -> bool:
+    return (
+        plan.evaluation.keep == "best"
+        or plan.evaluation.patience is not None
+        or plan.training.schedule == "plateau"
+    )
+
+
+def due(plan: Plan, round: int) -> bool:
+    every = plan.evaluation.every
+    return every > 0 and (round % every == 0 or round == plan.federated.num_rounds)
+
+
+def aborted(run: str, reason: str) -> RunEnded:
+    return RunEnded(run, "aborted", reason, 0, 0, "")
+
+
+def close(
+    plan: Plan,
+    model: Callable[[str], Perceptron],
+    state: Broadcasting,
+    answers: Mapping[str, Answer],
+) -> tuple[State, tuple[Event, ...]]:
+    """Close the round, or after the final evaluation the run."""
+    events: list[Event] = []
+    progress = state.progress
+    scores: list[Scores] = []
+    for hospital in progress.hospitals:
+        if hospital.hospital not in answers:
+            continue
+        answer = answers[hospital.hospital]
+        fault = fault_of_scores(answer, hospital, progress.run, progress.round)
+        if fault is None and isinstance(answer, Scores):
+            scores.append(answer)
+        elif isinstance(answer, Absence):
+            events.append(
+                HospitalAbsent(progress.run, progress.round, hospital.hospital, answer.reason)
+            )
+        else:
+            events.append(
+                ReplyQuarantined(progress.run, progress.round, hospital.hospital, fault or "")
+            )
+    digest = model_sha256(model(progress.preparation), progress.weights)
+    if state.final:
+        return _finish(state, scores, digest, events)
+    measured = summed(scores)
+    events.append(
+        RoundClosed(
+            progress.run,
+            progress.round,
+            digest,
+            measured,
+            by_hospital(scores) if len(scores) <= SHOWN_HOSPITALS else {},
+            state.absent,
+            progress.learning_rate,
+            state.part,
+        )
+    )
+    progress = _judged(plan, progress, measured)
+    reason = _enough(plan, progress, state.change)
+    if reason is None:
+        return RoundSetup(progress), tuple(events)
+    return chosen(plan, progress, reason), tuple(events)
+
+
+def chosen(
+    plan: Plan,
+    progress: Progress,
+    reason: str,
+    status: Literal["completed", "stopped"] = "completed",
+) -> Broadcasting:
+    """The final evaluation: of the best round where the plan keeps it, else of the last."""
+    if plan.evaluation.keep == "best" and progress.best is not None:
+        progress = replace(progress, weights=progress.best.weights)
+    else:
+        progress = replace(progress, best=None)
+    return Broadcasting(progress, "test", final=True, reason=reason, status=status)
+
+
+def summed(scores: list[Scores]) -> dict[str, float | None]:
+    """Metrics of all hospitals' rows together, from counts alone; empty where none scored."""
+    if not scores:
+        return {}
+    histogram = np.add.reduce([answer.histogram for answer in scores])
+    return metrics(histogram, sum(answer.loss_sum for answer in scores))
+
+
+def by_hospital(scores: list[Scores]) -> dict[str, dict[str, float | None]]:
+    return {answer.hospital: metrics(answer.histogram, answer.loss_sum) for answer in scores}
+
+
+def _finish(
+    state: Broadcasting, scores: list[Scores], digest: str, events: list[Event]
+) -> tuple[State, tuple[Event, ...]]:
+    progress = state.progress
+    if not scores:
+        reason = "no hospital scored the final model"
+        return Failed(progress.run, reason), (*events, aborted(progress.run, reason))
+    number = progress.best.round if progress.best is not None else progress.round
+    ended = Terminated(
+        progress,
+        state.status,
+        state.reason,
+        number,
+        {answer.hospital: answer.histogram for answer in scores},
+        {answer.hospital: answer.loss_sum for answer in scores},
+    )
+    told = RunEnded(progress.run, state.status, state.reason, progress.round, number, digest)
+    return ended, (*events, told)
+
+
+def _judged(plan: Plan, progress: Progress, measured: Mapping[str, float | None]) -> Progress:
+    """Learning rate, best round and the count of evaluations without improvement."""
+    rate = progress.learning_rate * plan.training.learning_rate_decay
+    value = measured.get(plan.evaluation.metric)
+    if not decides(plan) or value is None:
+        return replace(progress, learning_rate=rate)
+    worth = -value if plan.evaluation.metric == "log_loss" else value
+    if progress.best is None or worth > progress.best.value:
+        best = Best(progress.round, worth, progress.weights)
+        return replace(progress, learning_rate=rate, best=best, stale=0)
+    stale = progress.stale + 1
+    if plan.training.schedule == "plateau" and stale % plan.training.plateau_patience == 0:
+        rate *= plan.training.plateau_factor
+    return replace(progress, learning_rate=rate, stale=stale)
+
+
+def _enough(plan: Plan, progress: Progress, change: float) -> str | None:
+    """Why the run ends after this round, or nothing."""
+    tolerance, patience = plan.training.tolerance, plan.evaluation.patience
+    if tolerance is not None and change <= tolerance:
+        return f"converged: the largest change was {change:.1e}"
+    if patience is not None and progress.stale >= patience:
+        return f"no better {plan.evaluation.metric} for {patience} rounds"
+    if progress.round >= plan.federated.num_rounds:
+        return "all planned rounds are done"
+    return None

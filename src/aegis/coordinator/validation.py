@@ -1,0 +1,84 @@
+"""Is this answer one to count? A reply that is not is named and set aside; it never stops a round.
+
+Checked against what was asked and what was enrolled: kind, run and round, who sent it, shape, type
+of number, finite values, length of the update, an example count no larger than the enrolled one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from aegis.evaluation.histogram import BINS
+from aegis.messages import Absence, Answer, Enrolled, Scores, Tally, Update, Vector
+
+
+def fault_of_update(
+    answer: Answer, enrolled: Enrolled, run: str, round: int, like: Vector, norm_limit: float
+) -> str | None:
+    """Why this answer to ``Train`` cannot be counted, or nothing. ``like`` has the shape and type
+    that the plan fixes."""
+    if (fault := _misplaced(answer, enrolled, run, round)) is not None:
+        return fault
+    if not isinstance(answer, Update):
+        return f"sent {type(answer).__name__} where an update was asked for"
+    for what, vector in (("update", answer.vector), ("control variate", answer.control)):
+        if vector is None:
+            continue
+        if not isinstance(vector, np.ndarray) or vector.ndim != 1 or vector.dtype.kind != "f":
+            return f"the {what} is not a vector of floating-point numbers"
+        if what == "update" and (vector.shape != like.shape or vector.dtype != like.dtype):
+            return (
+                f"the {what} has {vector.shape[0]} numbers of {vector.dtype},"
+                f" the plan fixes {like.shape[0]} of {like.dtype}"
+            )
+        if not np.isfinite(vector).all():
+            return f"the {what} holds a number that is not finite"
+    with np.errstate(over="ignore"):
+        norm = float(np.linalg.norm(answer.vector.astype(np.float64, copy=False)))
+    if norm > norm_limit:
+        return f"the update's length is {norm:.3g}, above the limit of {norm_limit:.3g}"
+    if not 0 < answer.examples <= enrolled.examples:
+        return f"it claims {answer.examples} examples, enrolled were {enrolled.examples}"
+    return None
+
+
+def fault_of_tally(answer: Answer, enrolled: Enrolled, run: str, length: int | None) -> str | None:
+    """``length`` is None while only words were asked for."""
+    if (fault := _misplaced(answer, enrolled, run, 0)) is not None:
+        return fault
+    if not isinstance(answer, Tally):
+        return f"sent {type(answer).__name__} where statistics were asked for"
+    if length is None:
+        return None
+    if answer.sums.shape != (length,):
+        return f"the statistics have {answer.sums.size} sums, the schema fixes {length}"
+    if not np.isfinite(answer.sums).all():
+        return "the statistics hold a number that is not finite"
+    if not 0 <= answer.sums[0] <= enrolled.examples:
+        return f"it counts {answer.sums[0]:g} rows, enrolled were {enrolled.examples}"
+    return None
+
+
+def fault_of_scores(answer: Answer, enrolled: Enrolled, run: str, round: int) -> str | None:
+    if (fault := _misplaced(answer, enrolled, run, round)) is not None:
+        return fault
+    if not isinstance(answer, Scores):
+        return f"sent {type(answer).__name__} where scores were asked for"
+    histogram = answer.histogram
+    if histogram.shape != (2, BINS) or histogram.dtype.kind != "i" or (histogram < 0).any():
+        return f"the score histogram is not (2, {BINS}) of counts"
+    if int(histogram.sum()) != answer.examples:
+        return f"the histogram counts {int(histogram.sum())} rows, the message {answer.examples}"
+    if not np.isfinite(answer.loss_sum):
+        return "the summed loss is not finite"
+    return None
+
+
+def _misplaced(answer: Answer, enrolled: Enrolled, run: str, round: int) -> str | None:
+    if isinstance(answer, Absence):
+        return answer.reason
+    if answer.hospital != enrolled.hospital:
+        return f"the answer is signed {answer.hospital}"
+    if (answer.run, answer.round) != (run, round):
+        return f"the answer belongs to round {answer.round} of {answer.run}"
+    return None

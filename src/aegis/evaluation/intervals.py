@@ -1,0 +1,149 @@
+"""How sure a figure is: bootstrap intervals from histograms, Wilson's for a share.
+
+Patients are drawn anew within each hospital, as many as it has, so that hospitals keep their weight
+(a stratified percentile bootstrap, Efron 1979). What a histogram knows of its patients is enough to
+do so without seeing one. Differences between two models are taken on the same patients, because
+patients that both get right or both get wrong say nothing about which is better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import NormalDist
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aegis.errors import BadInput
+from aegis.evaluation.histogram import HALF
+from aegis.evaluation.metrics import DECIDED, RANKED, values
+
+Over: TypeAlias = Literal["pooled", "hospitals"]
+Interval: TypeAlias = tuple[float, float]
+
+DRAWN_AT_ONCE = 1_000_000
+
+
+def interval(
+    histograms: Sequence[NDArray[np.int64]] | NDArray[np.int64],
+    metric: str,
+    *,
+    over: Over = "pooled",
+    level: float = 0.95,
+    draws: int = 1000,
+    seed: int = 0,
+) -> Interval | None:
+    """The interval of ``metric`` over hospitals' histograms, each (2, 1000).
+
+    ``over`` takes the metric of all rows together (``pooled``) or the unweighted mean of the
+    hospitals' own (``hospitals``; a hospital without the metric is left out). None where the metric
+    does not exist. Log-loss is no function of a histogram: asking for it is a ``BadInput``.
+    """
+    if metric not in DECIDED + RANKED:
+        raise BadInput(
+            f"no interval of {metric}", f"there are intervals of {', '.join(DECIDED + RANKED)}"
+        )
+    stack = np.asarray(histograms, dtype=np.int64)
+    stack = stack[stack.sum(axis=(1, 2)) > 0]
+    if len(stack) == 0:
+        return None
+    rng = np.random.default_rng(seed)
+    if metric in DECIDED:
+        return _percentiles(_decided(stack, metric, over, draws, rng), level)
+    if over == "pooled":
+        return _percentiles(_ranked(stack, metric, draws, rng), level)
+    return _percentiles(_mean([_ranked(one[None], metric, draws, rng) for one in stack]), level)
+
+
+def paired_difference(
+    ours: NDArray[np.bool_],
+    theirs: NDArray[np.bool_],
+    *,
+    level: float = 0.95,
+    draws: int = 2000,
+    seed: int = 0,
+) -> tuple[float, float, float]:
+    """(difference, low, high) of two accuracies on the same rows: ``ours`` minus ``theirs``, each
+    (n,) true where that model was right."""
+    if ours.shape != theirs.shape or ours.size == 0:
+        raise BadInput(
+            f"{ours.shape} and {theirs.shape} rows cannot be paired",
+            "both models must have judged the same rows",
+        )
+    rows = ours.size
+    won, lost = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
+    rng = np.random.default_rng(seed)
+    again = rng.multinomial(rows, np.array([won, lost, rows - won - lost]) / rows, size=draws)
+    bounds = _percentiles((again[:, 0] - again[:, 1]) / rows, level)
+    assert bounds is not None
+    return (won - lost) / rows, *bounds
+
+
+def wilson(successes: int, trials: int, level: float = 0.95) -> Interval:
+    """The score interval of a share (Wilson 1927); (0, 1) where nothing was tried."""
+    if not 0 <= successes <= trials:
+        raise BadInput(f"{successes} of {trials} is no share")
+    if trials == 0:
+        return 0.0, 1.0
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    share = successes / trials
+    centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
+    reach = z / (1 + z * z / trials)
+    reach *= float(np.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials)))
+    low = 0.0 if successes == 0 else centre - reach
+    high = 1.0 if successes == trials else centre + reach
+    return float(low), float(high)
+
+
+def _decided(
+    stack: NDArray[np.int64], metric: str, over: Over, draws: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """(draws,) A decision knows four kinds of patient, so four counts a hospital are drawn."""
+    kinds = np.stack([stack[..., :HALF].sum(-1), stack[..., HALF:].sum(-1)], axis=-1)
+    kinds = kinds.reshape(len(stack), 4)
+    rows = kinds.sum(axis=1)
+    drawn = rng.multinomial(rows, kinds / rows[:, None], size=(draws, len(stack)))
+    drawn = drawn.reshape(draws, len(stack), 2, 2)
+    if over == "pooled":
+        return values(drawn.sum(axis=1), metric, half=1)
+    return _mean(list(values(drawn, metric, half=1).T))
+
+
+def _ranked(
+    stack: NDArray[np.int64], metric: str, draws: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """(draws,) The metric of all rows together, rows drawn within each hospital of ``stack``."""
+    occupied: NDArray[np.bool_] = stack.sum(axis=(0, 1)) > 0
+    counts = stack[..., occupied]
+    cells = counts[0].size
+    owner, cell = np.nonzero(counts.reshape(len(stack), cells))
+    cell = np.repeat(cell, counts.reshape(len(stack), cells)[owner, cell])
+    rows = stack.sum(axis=(1, 2))
+    size = np.repeat(rows, rows).astype(np.float64)
+    start = np.repeat(np.cumsum(rows) - rows, rows)
+    found = []
+    at_once = max(1, DRAWN_AT_ONCE // len(cell))
+    for done in range(0, draws, at_once):
+        some = min(at_once, draws - done)
+        picked = (rng.random((some, len(cell))) * size).astype(np.intp) + start
+        where = cell[picked] + np.arange(some)[:, None] * cells
+        drawn = np.bincount(where.reshape(-1), minlength=some * cells)
+        found.append(values(drawn.reshape(some, *counts.shape[1:]), metric))
+    return np.concatenate(found)
+
+
+def _mean(found: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """The mean over hospitals of each draw, leaving out hospitals without a value in it."""
+    there = sum((~np.isnan(one)).astype(np.float64) for one in found)
+    total = sum(np.nan_to_num(one) for one in found)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / there, dtype=np.float64)
+
+
+def _percentiles(found: NDArray[np.float64], level: float) -> Interval | None:
+    there = found[~np.isnan(found)]
+    if len(there) == 0:
+        return None
+    low, high = np.quantile(there, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

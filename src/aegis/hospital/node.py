@@ -1,0 +1,221 @@
+"""The node: one hospital's only door. Every road ends in ``answer``.
+
+``admit`` checks a request (the run it was invited to, the plan it agreed to, later: envelope,
+policy, ledger) and turns it into work or into an answer; ``finish`` turns the trained vector into
+the reply that leaves (later: noise, mask, store, seal). ``answer`` is admit, train, finish. A
+simulator admits many nodes, trains them as one stack and finishes each, so that no path leaves out
+a gate. Whatever goes wrong inside becomes a ``Refusal`` that says why without a patient's value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aegis.errors import AegisError, DataError
+from aegis.evaluation.histogram import score
+from aegis.hospital.site import Designs, Memory, Site, VolatileMemory
+from aegis.messages import (
+    Enrolled,
+    Evaluate,
+    Invite,
+    Refusal,
+    Reply,
+    Request,
+    Scores,
+    Statistics,
+    Tally,
+    Train,
+    Update,
+    Vector,
+)
+from aegis.plan import Plan
+from aegis.tasks.models import Perceptron, network
+from aegis.tasks.preparation import Preparation, tally, vocabulary, with_vocabulary
+from aegis.training import trainer_for
+from aegis.training.trainer import Job, Settings, Trained
+
+
+@dataclass(frozen=True)
+class Work:
+    """An admitted request for training, with the job it became."""
+
+    request: Train
+    job: Job
+    control: Vector | None = None
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """An admitted request for scores, with the rows it is about."""
+
+    request: Evaluate
+    model: Perceptron
+    design: NDArray[np.floating]
+    labels: NDArray[np.int64]
+
+
+class Node:
+    """``approve`` is the hospital's say on a plan: it returns a reason to refuse, or nothing."""
+
+    def __init__(
+        self,
+        site: Site,
+        memory: Memory | None = None,
+        approve: Callable[[Plan], str | None] = lambda plan: None,
+    ) -> None:
+        self.site = site
+        self._memory = memory or VolatileMemory()
+        self._approve = approve
+        self._designs = Designs(site)
+        self._plans: dict[str, Plan] = {}
+        self._own: dict[str, str] = {}
+
+    @property
+    def name(self) -> str:
+        return self.site.name
+
+    def answer(self, request: Request) -> Reply:
+        match self.admit(request):
+            case Work() as work:
+                return self.finish(work, trainer_for(work.job.model).train(work.job))
+            case Scoring() as scoring:
+                logits = scoring.model.logits(scoring.request.weights, scoring.design)
+                return self.scored(scoring, *score(logits, scoring.labels))
+            case reply:
+                return reply
+
+    def admit(self, request: Request) -> Work | Scoring | Reply:
+        try:
+            return self._admit(request)
+        except AegisError as error:
+            return Refusal(request.run, request.round, self.name, str(error))
+
+    def finish(self, work: Work, trained: Trained) -> Reply:
+        request = work.request
+        change = None
+        if request.control is not None and work.control is not None and trained.steps:
+            # Option II of Karimireddy et al. 2020: c_i+ = c_i - c - change / (steps * rate).
+            change = -request.control - trained.vector / (trained.steps * request.learning_rate)
+            self._memory.keep(request.run, request.round, self.name, work.control + change)
+        return Update(
+            request.run,
+            request.round,
+            self.name,
+            trained.vector,
+            len(work.job.labels),
+            {"loss": trained.loss},
+            change,
+        )
+
+    def scored(self, scoring: Scoring, histogram: NDArray[np.int64], loss_sum: float) -> Reply:
+        request = scoring.request
+        return Scores(
+            request.run, request.round, self.name, histogram, loss_sum, len(scoring.labels)
+        )
+
+    def _admit(self, request: Request) -> Work | Scoring | Reply:
+        match request:
+            case Invite():
+                return self._enrol(request)
+            case Statistics():
+                return self._statistics(request)
+            case Train():
+                return self._work(request)
+            case Evaluate():
+                return self._scoring(request)
+
+    def _enrol(self, request: Invite) -> Reply:
+        plan = Plan.from_json(request.plan_json)
+        if plan.sha256 != request.plan_sha256:
+            raise DataError("the plan in this invitation does not have the hash it claims")
+        if (reason := self._approve(plan)) is not None:
+            return Refusal(request.run, request.round, self.name, reason)
+        self._plans[request.run] = plan
+        return Enrolled(
+            request.run,
+            request.round,
+            self.name,
+            examples=len(self.site.train),
+            held_out=len(self.site.test),
+            schema_sha256=self.site.schema.sha256,
+            resources=self.site.resources,
+        )
+
+    def _statistics(self, request: Statistics) -> Reply:
+        self._plan(request.run, request.plan_sha256)
+        site, rows = self.site, self.site.train
+        if request.vocabulary is None:
+            words = vocabulary(site.schema, rows)
+            return Tally(request.run, request.round, self.name, np.zeros(0), len(rows), words)
+        sums = tally(with_vocabulary(site.schema, request.vocabulary), rows)
+        return Tally(request.run, request.round, self.name, sums, len(rows))
+
+    def _work(self, request: Train) -> Work:
+        plan = self._plan(request.run, request.plan_sha256)
+        preparation = self._preparation(plan, request.preparation)
+        model = network(plan.model, preparation)
+        if request.weights.shape != (model.size,):
+            raise DataError(
+                f"the weights received are {request.weights.shape}", f"the plan's are {model.size}"
+            )
+        own = correction = None
+        if request.control is not None:
+            own = self._memory.recall(request.run, request.round, self.name)
+            own = np.zeros_like(request.control) if own is None else own
+            correction = request.control - own
+        training = plan.training
+        job = Job(
+            hospital=self.name,
+            seed=plan.seed,
+            round=request.round,
+            model=model,
+            weights=request.weights,
+            design=self._designs.of("train", preparation, model.dtype),
+            labels=self.site.train.labels,
+            learning_rate=request.learning_rate,
+            total_examples=request.total_examples,
+            settings=Settings(
+                solver=training.solver,
+                optimizer=training.optimizer,
+                batch_size=training.batch_size,
+                local_epochs=training.local_epochs,
+                local_steps=training.local_steps,
+                momentum=training.momentum,
+                weight_decay=training.weight_decay,
+                proximal_mu=training.proximal_mu,
+                l2=training.l2,
+            ),
+            correction=correction,
+        )
+        return Work(request, job, own)
+
+    def _scoring(self, request: Evaluate) -> Scoring:
+        plan = self._plan(request.run, request.plan_sha256)
+        preparation = self._preparation(plan, request.preparation)
+        model = network(plan.model, preparation)
+        design = self._designs.of(request.part, preparation, model.dtype)
+        return Scoring(request, model, design, self.site.part(request.part).labels)
+
+    def _plan(self, run: str, sha256: str) -> Plan:
+        plan = self._plans.get(run)
+        if plan is None:
+            raise DataError(f"this hospital was not invited to the run {run}")
+        if plan.sha256 != sha256:
+            raise DataError("the request names another plan than the one this hospital approved")
+        return plan
+
+    def localised(self, received: str) -> str:
+        """The preparation received, its numbers by this hospital's own mean and spread."""
+        if received not in self._own:
+            prepared = Preparation.from_json(received)
+            schema = with_vocabulary(self.site.schema, prepared.vocabulary)
+            own = prepared.recentred(schema, tally(schema, self.site.train))
+            self._own[received] = own.to_json()
+        return self._own[received]
+
+    def _preparation(self, plan: Plan, received: str) -> str:
+        return self.localised(received) if plan.data.standardize == "site" else received

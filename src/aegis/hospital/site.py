@@ -1,0 +1,116 @@
+"""What one hospital holds, and what it remembers between rounds.
+
+``Site`` owns the rows; nothing in it is ever sent. ``Memory`` keeps a hospital's own state of a run
+(SCAFFOLD's control variates), by round, so that a repeated request finds what it found before.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aegis.messages import Part
+from aegis.tasks.preparation import Preparation
+from aegis.tasks.task import Rows, Schema
+
+
+@dataclass(frozen=True)
+class Site:
+    """``schema`` describes the rows; ``resources`` is a relative speed for selection."""
+
+    name: str
+    schema: Schema
+    train: Rows
+    validation: Rows
+    test: Rows
+    resources: float = 1.0
+
+    def part(self, part: Part) -> Rows:
+        return self.validation if part == "validation" else self.test
+
+
+class Designs:
+    """Design matrices of one site, built once for each preparation."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._built: dict[tuple[str, str], NDArray[np.floating]] = {}
+
+    def of(self, what: str, preparation: str, dtype: np.dtype[np.floating]) -> NDArray[np.floating]:
+        key = (what, preparation)
+        if key not in self._built:
+            match what:
+                case "train":
+                    rows = self._site.train
+                case "validation":
+                    rows = self._site.validation
+                case _:
+                    rows = self._site.test
+            prepared = Preparation.from_json(preparation) if preparation else Preparation(())
+            self._built[key] = np.ascontiguousarray(prepared.apply(rows), dtype=dtype)
+        return self._built[key]
+
+
+class Memory(Protocol):
+    def keep(self, run: str, round: int, hospital: str, vector: NDArray[np.floating]) -> None: ...
+
+    def recall(self, run: str, before: int, hospital: str) -> NDArray[np.floating] | None:
+        """What was kept in the latest round before ``before``."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class VolatileMemory:
+    """Lost with the process: enough where nothing needs to survive."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, str], dict[int, NDArray[np.floating]]] = {}
+
+    def keep(self, run: str, round: int, hospital: str, vector: NDArray[np.floating]) -> None:
+        rounds = self._kept.setdefault((run, hospital), {})
+        rounds[round] = vector
+        rounds.pop(round - 2, None)
+
+    def recall(self, run: str, before: int, hospital: str) -> NDArray[np.floating] | None:
+        rounds = self._kept.get((run, hospital), {})
+        earlier = [number for number in rounds if number < before]
+        return rounds[max(earlier)] if earlier else None
+
+    def close(self) -> None:
+        self._kept.clear()
+
+
+class SqliteMemory:
+    """One file, synced to disk before a reply leaves."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(path, isolation_level=None)
+        self._db.executescript(
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+            "CREATE TABLE IF NOT EXISTS kept (run TEXT, hospital TEXT, round INTEGER, vector BLOB,"
+            " PRIMARY KEY (run, hospital, round));"
+        )
+
+    def keep(self, run: str, round: int, hospital: str, vector: NDArray[np.floating]) -> None:
+        data = np.ascontiguousarray(vector, dtype="<f8").tobytes()
+        self._db.execute(
+            "INSERT OR REPLACE INTO kept VALUES (?,?,?,?)", (run, hospital, round, data)
+        )
+
+    def recall(self, run: str, before: int, hospital: str) -> NDArray[np.floating] | None:
+        row = self._db.execute(
+            "SELECT vector FROM kept WHERE run=? AND hospital=? AND round<?"
+            " ORDER BY round DESC LIMIT 1",
+            (run, hospital, before),
+        ).fetchone()
+        return None if row is None else np.frombuffer(row[0], dtype="<f8").copy()
+
+    def close(self) -> None:
+        self._db.close()

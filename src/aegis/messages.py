@@ -1,0 +1,146 @@
+"""What travels between the coordinator and a hospital: four requests, four answers, a refusal.
+
+The coordinator asks, a hospital answers; a hospital that says nothing is an ``Absence``, which
+only the road can report. Every message names its run and round, so that an answer can never be
+counted for another question. Vectors are flat: a model of d parameters is one array of d numbers
+(float32 for networks, float64 for linear models), and what a hospital returns is one array too.
+
+    Invite      -> Enrolled    who is there, with how many rows
+    Statistics  -> Tally       round 0: sums that standardisation and vocabularies follow from
+    Train       -> Update      one hospital's contribution to one round
+    Evaluate    -> Scores      counts of a score histogram on held-out rows
+    any         -> Refusal     a gate said no, and why
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector: TypeAlias = NDArray[np.floating]
+Part: TypeAlias = Literal["validation", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class Invite:
+    run: str
+    plan_sha256: str
+    plan_json: str
+    round: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """With ``vocabulary`` absent the question is for words only, where a schema leaves categories
+    open; with it (maybe empty) for the sums, laid out over these words."""
+
+    run: str
+    plan_sha256: str
+    vocabulary: Mapping[str, tuple[str, ...]] | None = None
+    round: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Train:
+    """``weights`` and ``control`` (SCAFFOLD) are flat, d long. ``preparation`` is the canonical
+    JSON of what the statistics round gave; empty where the task needs none."""
+
+    run: str
+    plan_sha256: str
+    round: int
+    weights: Vector
+    learning_rate: float
+    total_examples: int
+    preparation: str = ""
+    control: Vector | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluate:
+    run: str
+    plan_sha256: str
+    round: int
+    weights: Vector
+    part: Part
+    preparation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """``schema_sha256`` is the digest of the table the hospital holds, ``resources`` what it
+    declares for resource-based selection (a relative speed, above 0)."""
+
+    run: str
+    round: int
+    hospital: str
+    examples: int
+    held_out: int
+    schema_sha256: str
+    policy_sha256: str = ""
+    resources: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """``sums`` follows the layout that the schema fixes; ``vocabulary`` lists, for each column
+    without public categories, the values that stand in at least the minimum cell of rows."""
+
+    run: str
+    round: int
+    hospital: str
+    sums: Vector
+    examples: int
+    vocabulary: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """``vector`` is the flat change of the parameters (or, for Newton, gradient and curvature).
+
+    Sensitive: one hospital's raw update; never logged.
+    """
+
+    run: str
+    round: int
+    hospital: str
+    vector: Vector
+    examples: int
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    control: Vector | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """``histogram`` is (2, bins): how many negatives and positives scored in each bin."""
+
+    run: str
+    round: int
+    hospital: str
+    histogram: NDArray[np.int64]
+    loss_sum: float
+    examples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    run: str
+    round: int
+    hospital: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """Told by the road, never by a hospital: nothing came back, and why."""
+
+    hospital: str
+    reason: str
+
+
+Request: TypeAlias = Invite | Statistics | Train | Evaluate
+Reply: TypeAlias = Enrolled | Tally | Update | Scores | Refusal
+Answer: TypeAlias = Reply | Absence

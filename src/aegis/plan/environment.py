@@ -1,0 +1,69 @@
+"""Every environment variable that Aegis reads, in one table; ``.env.example`` says the same.
+
+Those with a plan key stand in for it; the others are read where they are needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aegis.plan.layers import Layer, Said
+
+
+@dataclass(frozen=True)
+class Variable:
+    name: str
+    meaning: str
+    default: str
+    keys: tuple[str, ...] = ()
+
+
+ENVIRONMENT: Mapping[str, Variable] = {
+    variable.name: variable
+    for variable in (
+        Variable(
+            "AEGIS_HOME", "The data root: models, results, logs, the database.", "./aegis-data"
+        ),
+        Variable("AEGIS_DATA_DIR", "Where data sets lie.", ""),
+        Variable(
+            "MIN_AGENTS",
+            "How many hospitals must answer for a round to count: a number, or all.",
+            "two thirds of the hospitals",
+            ("federated.quorum",),
+        ),
+        Variable(
+            "DP_EPSILON",
+            "The most a run may spend at each hospital, in all; 0 turns differential privacy off.",
+            "as the plan says",
+            ("privacy.enabled", "privacy.epsilon_budget"),
+        ),
+        Variable(
+            "DP_CLIP_NORM",
+            "The L2 norm that gradients or updates are clipped to.",
+            "as the plan says",
+            ("privacy.max_grad_norm",),
+        ),
+        Variable("USE_SPARK", "Whether hospitals train in Spark: true or false.", "false"),
+        Variable("XMPP_SERVER", "The host name of the XMPP message broker.", "localhost"),
+    )
+}
+
+
+def said_in(environment: Mapping[str, str | None], where: str) -> Layer:
+    """What an environment says about the plan. A variable that is empty says nothing."""
+    from aegis.plan.syntax import scalar
+
+    layer: Layer = {}
+    for variable in ENVIRONMENT.values():
+        text = (environment.get(variable.name) or "").strip()
+        if not text or not variable.keys:
+            continue
+        value, origin = scalar(text), f"{where} {variable.name}"
+        if variable.name == "DP_EPSILON":
+            off = value == 0 and not isinstance(value, bool)
+            layer["privacy.enabled"] = Said(not off, origin)
+            if off:
+                continue
+        layer[variable.keys[-1]] = Said(value, origin)
+    return layer

@@ -1,0 +1,221 @@
+"""Protections at odds: trust mode, rules against dishonest hospitals, server optimizers, privacy.
+
+Smallest numbers of updates are those of the papers: median and trimmed mean (Yin et al. 2018),
+Krum (Blanchard et al. 2017), Bulyan (El Mhamdi et al. 2018), bucketing in pairs (Karimireddy et
+al. 2022). In grouped mode a rule sees one mean for each group of three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from aegis.plan.faults import Edit, Fault
+from aegis.plan.plan import Plan
+from aegis.plan.sentences import show
+
+GROUP = 3
+OPEN = Edit(
+    {"trust": "open", "secure_aggregation.enabled": False},
+    "the coordinator then sees each hospital's update",
+)
+NO_PRIVACY = Edit({"privacy.enabled": False}, "the model then carries no privacy guarantee")
+NO_RULE = {"robust_aggregation.method": "fedavg", "robust_aggregation.enable_detection": False}
+
+# A rule withstands f dishonest among n updates where n >= a f + b.
+SMALLEST: Mapping[str, tuple[int, int]] = {
+    "fedavg": (0, 1),
+    "median": (2, 1),
+    "trimmed_mean": (2, 1),
+    "krum": (2, 3),
+    "multi_krum": (2, 3),
+    "bulyan": (4, 3),
+    "foolsgold": (0, 1),
+    "centered_clipping": (2, 1),
+    "geometric_median": (2, 1),
+    "nnm_trimmed_mean": (2, 1),
+    "bucketing": (4, 1),
+}
+
+
+def largest_f(rule: str, updates: int) -> int:
+    """The most dishonest among ``updates`` that the rule withstands; 0 where it withstands none."""
+    per_f, more = SMALLEST[rule]
+    return max(0, (updates - more) // per_f) if per_f else 0
+
+
+def trust(plan: Plan) -> Iterator[Fault]:
+    trust, secure, n = plan.trust, plan.secure_aggregation, plan.federated.num_clients
+    if secure.enabled != (trust != "open"):
+        agreeing = Edit({"secure_aggregation.enabled": trust != "open"})
+        other = OPEN if trust != "open" else Edit({"trust": "masked"})
+        yield Fault(
+            ("trust", "secure_aggregation.enabled"),
+            f"trust: {trust} and secure_aggregation.enabled: {show(secure.enabled)} disagree",
+            (agreeing, other),
+        )
+    if trust == "open":
+        return
+    if not secure.use_masking:
+        yield Fault(
+            ("trust", "secure_aggregation.use_masking"),
+            f"trust: {trust} hides updates by masks, and secure_aggregation.use_masking is false",
+            (Edit({"secure_aggregation.use_masking": True}), OPEN),
+        )
+    if n < GROUP:
+        yield Fault(
+            ("trust", "federated.num_clients"),
+            f"trust: {trust} needs at least {GROUP} hospitals, got {n}: of a sum of two, each "
+            "hospital knows the other's part",
+            (Edit({"federated.num_clients": GROUP}), OPEN),
+        )
+    quorum = plan.federated.quorum
+    if isinstance(quorum, int) and quorum < GROUP:
+        yield Fault(
+            ("trust", "federated.quorum"),
+            f"trust: {trust} needs a quorum of at least {GROUP}, got {quorum}",
+            (Edit({"federated.quorum": None}, "two thirds of the hospitals"), OPEN),
+        )
+
+
+def rules(plan: Plan) -> Iterator[Fault]:
+    robust, trust, n = plan.robust_aggregation, plan.trust, plan.federated.num_clients
+    if not robust.enabled:
+        return
+    rule, f = robust.method, robust.num_byzantine
+    groups = Edit({"trust": "grouped", "federated.num_clients": max(n, 9)})
+    if trust == "masked" and (rule != "fedavg" or robust.enable_detection):
+        asked = [f"robust_aggregation.method: {rule}"] if rule != "fedavg" else []
+        asked += ["robust_aggregation.enable_detection"] if robust.enable_detection else []
+        changes = {key: value for key, value in NO_RULE.items() if plan.values[key] != value}
+        yield Fault(
+            ("trust", "secure_aggregation.enabled", *NO_RULE),
+            f"{' and '.join(asked)} must look at each hospital's update, but trust: masked shows "
+            "the coordinator only their sum",
+            (Edit(changes), OPEN, groups),
+        )
+        return
+    if rule == "fedavg":
+        if f:
+            yield Fault(
+                ("robust_aggregation.method", "robust_aggregation.num_byzantine"),
+                f"robust_aggregation.method: fedavg withstands no dishonest hospital, got f={f}",
+                (
+                    Edit({"robust_aggregation.num_byzantine": 0}),
+                    Edit({"robust_aggregation.method": "median"}),
+                ),
+            )
+        return
+    size = GROUP if trust == "grouped" else 1
+    per_f, more = SMALLEST[rule]
+    wanted = 1 if f is None else f
+    smallest = size * (per_f * wanted + more)
+    if n < smallest:
+        yield Fault(
+            (
+                "trust",
+                "robust_aggregation.method",
+                "robust_aggregation.num_byzantine",
+                "federated.num_clients",
+            ),
+            f"robust_aggregation.method: {rule} with f={wanted} needs at least {smallest} hospitals"
+            f"{f', {GROUP} to a group' if size > 1 else ''}, got {n}",
+            tuple(_for_small_numbers(rule, f, n, size, smallest)),
+        )
+    kept = robust.multi_krum_k
+    if rule == "multi_krum" and kept is not None and kept > n - wanted:
+        yield Fault(
+            ("robust_aggregation.multi_krum_k", "federated.num_clients"),
+            f"robust_aggregation.multi_krum_k must be at most {n - wanted}, the honest among {n} "
+            f"hospitals, got {kept}",
+            (Edit({"robust_aggregation.multi_krum_k": None}),),
+        )
+
+
+def _for_small_numbers(
+    rule: str, f: int | None, n: int, size: int, smallest: int
+) -> Iterator[Edit]:
+    possible = largest_f(rule, n // size)
+    if f is not None and 0 < possible < f:
+        yield Edit({"robust_aggregation.num_byzantine": possible})
+    if rule not in ("median", "trimmed_mean") and largest_f("median", n // size) >= (f or 1):
+        yield Edit({"robust_aggregation.method": "median"})
+    if smallest <= 1000:
+        yield Edit({"federated.num_clients": smallest})
+    if size > 1:
+        yield OPEN
+    yield Edit(NO_RULE, "no rule then guards against dishonest hospitals")
+
+
+def server(plan: Plan) -> Iterator[Fault]:
+    optimizer, training = plan.server.optimizer, plan.training
+    plain = Edit({"server.optimizer": "fedavg"})
+    key = "server.optimizer"
+    if optimizer == "cyclic" and plan.trust != "open":
+        yield Fault(
+            (key, "trust"),
+            f"{key}: cyclic hands the model from one hospital to the next, so there is no sum for "
+            f"trust: {plan.trust} to hide it in",
+            (plain, OPEN),
+        )
+    rule = plan.rule
+    watched = plan.robust_aggregation.enabled and plan.robust_aggregation.enable_detection
+    if optimizer in ("cyclic", "scaffold") and (rule != "fedavg" or watched):
+        reason = {
+            "cyclic": "leaves one update in each round and nothing to compare it with",
+            "scaffold": "carries control variates that no rule guards",
+        }[optimizer]
+        problem = f"{key}: {optimizer} {reason}, so robust_aggregation cannot protect it"
+        yield Fault((key, *NO_RULE), problem, (plain, Edit(NO_RULE)))
+    if optimizer == "scaffold":
+        wanted = {"training.solver": "sgd", "training.optimizer": "sgd", "training.momentum": 0.0}
+        wrong = {k: v for k, v in wanted.items() if plan.values[k] != v}
+        if wrong and training.solver != "newton":
+            got = ", ".join(f"{name}: {show(plan.values[name])}" for name in wrong)
+            problem = f"{key}: scaffold corrects plain sgd steps, got {got}"
+            yield Fault((key, *wrong), problem, (plain, Edit(wrong)))
+
+
+def privacy(plan: Plan) -> Iterator[Fault]:
+    privacy, optimizer = plan.privacy, plan.server.optimizer
+    if not privacy.enabled:
+        return
+    mechanism = privacy.mechanism
+    dp_sgd = Edit({"privacy.mechanism": "dp_sgd"})
+    if mechanism == "none":
+        yield Fault(
+            ("privacy.enabled", "privacy.mechanism"),
+            "privacy.enabled: true with privacy.mechanism: none would add no noise",
+            (dp_sgd, NO_PRIVACY),
+        )
+    if mechanism == "distributed" and plan.trust != "masked":
+        yield Fault(
+            ("privacy.mechanism", "trust"),
+            f"privacy.mechanism: distributed hides each hospital's small noise in the masked sum, "
+            f"but trust is {plan.trust}",
+            (dp_sgd, Edit({"trust": "masked", "secure_aggregation.enabled": True})),
+        )
+    if privacy.noise == "laplace" and mechanism in ("dp_sgd", "distributed"):
+        yield Fault(
+            ("privacy.noise", "privacy.mechanism"),
+            f"privacy.noise: laplace is for privacy.mechanism: local_update, got {mechanism}",
+            (Edit({"privacy.noise": "gaussian"}), Edit({"privacy.mechanism": "local_update"})),
+        )
+    if privacy.noise_multiplier == 0:
+        yield Fault(
+            ("privacy.enabled", "privacy.noise_multiplier"),
+            "privacy.noise_multiplier must be above 0 while privacy is on, got 0",
+            (Edit({"privacy.noise_multiplier": None}, "then follows from the budget"), NO_PRIVACY),
+        )
+    if plan.training.solver == "newton":
+        yield Fault(
+            ("privacy.enabled", "training.solver"),
+            "training.solver: newton has no private form here, and privacy.enabled is true",
+            (Edit({"training.solver": "gradient"}), NO_PRIVACY),
+        )
+    if optimizer == "scaffold" and mechanism in ("local_update", "distributed"):
+        yield Fault(
+            ("privacy.mechanism", "server.optimizer"),
+            f"server.optimizer: scaffold sends control variates to which privacy.mechanism: "
+            f"{mechanism} adds no noise",
+            (Edit({"server.optimizer": "fedavg"}), dp_sgd),
+        )

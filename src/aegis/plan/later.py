@@ -1,0 +1,124 @@
+"""What this version cannot do yet: one table. Who builds a row's capability deletes the row.
+
+A plan that asks for such a thing is refused with the nearest thing that exists and what that
+costs; it is never run without what it asked for. ``COMING`` holds names that are promised, so that
+they are told apart from misspelt ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from aegis.plan.faults import Edit, Fault
+from aegis.plan.plan import Plan
+from aegis.plan.sentences import show
+
+
+class _Anything:
+    def __contains__(self, value: object) -> bool:
+        return value is not None
+
+
+@dataclass(frozen=True)
+class Later:
+    """``key`` cannot take ``values`` yet; ``instead`` is the nearest thing that exists."""
+
+    key: str
+    values: Container[Any]
+    instead: Mapping[str, Any]
+    note: str = ""
+
+
+NOT_YET: Sequence[Later] = (
+    Later(
+        "model.name",
+        {"scattering", "simple_cnn", "cnn1d", "resnet18", "densenet121", "vitals_mlp"},
+        {"model.name": "logistic"},
+    ),
+    Later("model.num_classes", range(3, 1001), {"model.num_classes": 2}),
+    Later("data.label", _Anything(), {"data.label": None}),
+    Later("data.positive", _Anything(), {"data.positive": None}),
+    Later("data.group", _Anything(), {"data.group": None}, "rows are then split one by one"),
+    Later(
+        "robust_aggregation.method",
+        {
+            "median",
+            "trimmed_mean",
+            "krum",
+            "multi_krum",
+            "bulyan",
+            "foolsgold",
+            "centered_clipping",
+            "geometric_median",
+            "nnm_trimmed_mean",
+            "bucketing",
+        },
+        {"robust_aggregation.method": "fedavg"},
+        "one dishonest hospital can then spoil the model",
+    ),
+    Later(
+        "robust_aggregation.enable_detection",
+        {True},
+        {"robust_aggregation.enable_detection": False},
+        "unusual updates are then not flagged",
+    ),
+    Later(
+        "privacy.enabled",
+        {True},
+        {"privacy.enabled": False},
+        "the model then carries no privacy guarantee",
+    ),
+    Later(
+        "trust",
+        {"masked", "grouped"},
+        {"trust": "open", "secure_aggregation.enabled": False},
+        "the coordinator then sees each hospital's update",
+    ),
+)
+
+COMING_TASKS = frozenset({"vitals", "symptoms", "ecg", "pneumonia", "glaucoma", "table"})
+
+
+def available(edit: Edit, later: Sequence[Later]) -> bool:
+    """Whether this version can do what the edit asks for."""
+    return not any(row.key in edit.changes and edit.changes[row.key] in row.values for row in later)
+
+
+def not_yet(plan: Plan, later: Sequence[Later]) -> Iterator[Fault]:
+    yield from _task(plan)
+    values = plan.values
+    for row in later:
+        value = values[row.key]
+        if value in row.values:
+            problem = f"{row.key}: {show(value)} is not in this version yet"
+            yield Fault((row.key,), problem, (Edit(row.instead, row.note),))
+    yield from _model(plan, later)
+
+
+def _task(plan: Plan) -> Iterator[Fault]:
+    from aegis.tasks.task import task_names
+
+    names = task_names()
+    if plan.task in names:
+        return
+    if plan.task in COMING_TASKS:
+        problem = f"task: {plan.task} is not in this version yet"
+        near = ["breast_cancer"] if "breast_cancer" in names else list(names[:1])
+    else:
+        problem = f"task: {plan.task} is not a task; there are {', '.join(names) or 'none'}"
+        near = get_close_matches(plan.task, names, 1, 0.5) or list(names[:1])
+    yield Fault(("task",), problem, tuple(Edit({"task": name}) for name in near))
+
+
+def _model(plan: Plan, later: Sequence[Later]) -> Iterator[Fault]:
+    from aegis.tasks.models import HIDDEN
+
+    name = plan.model.name
+    if name in HIDDEN or any(row.key == "model.name" and name in row.values for row in later):
+        return
+    near = get_close_matches(name, list(HIDDEN), 1, 0.5) or ["logistic"]
+    problem = f"model.name: {name} is not a model; there are {', '.join(HIDDEN)}"
+    yield Fault(("model.name",), problem, (Edit({"model.name": near[0]}),))

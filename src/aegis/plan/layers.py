@@ -1,0 +1,190 @@
+"""What was said, layer over layer, becomes one value for every key, each with its origin.
+
+A layer is flat: dotted keys to what was said there. Above the defaults lies the task's preset,
+above it file, .env, environment and ``--set``. A preset is one recipe for its own model and solver:
+where the plan names another, or says a key that the preset's solver does not take, the preset's
+``model``, ``training`` and ``server`` stand back.
+
+Five keys follow from the others where nobody says them: the task from the model, the trust mode
+from the sections that need one, and a protection is on where one of its settings was asked for.
+Nothing that was asked for is dropped in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any, NamedTuple
+
+from aegis.errors import BadInput
+from aegis.plan.keys import DEFAULT_TRUST, IMAGE_NETWORKS, Keys, Section
+
+
+class Said(NamedTuple):
+    """One value and the phrase that says where it comes from."""
+
+    value: Any
+    origin: str
+
+
+Layer = dict[str, Said]
+
+FOLLOWING = frozenset(
+    {
+        "task",
+        "trust",
+        "privacy.enabled",
+        "privacy.mechanism",
+        "secure_aggregation.enabled",
+        "robust_aggregation.enabled",
+    }
+)
+
+# What each exact solver has no use for: key -> the value that means "not used".
+NOT_FOR_GRADIENT: Mapping[str, Any] = {
+    "training.batch_size": 32,
+    "training.local_epochs": 1,
+    "training.local_steps": None,
+    "training.optimizer": "sgd",
+    "training.momentum": 0.0,
+    "training.weight_decay": 0.0,
+    "training.proximal_mu": 0.0,
+}
+NOT_FOR_NEWTON: Mapping[str, Any] = {
+    **NOT_FOR_GRADIENT,
+    "training.learning_rate": 0.05,
+    "training.learning_rate_decay": 1.0,
+    "training.schedule": "constant",
+    "server.optimizer": "fedavg",
+}
+
+
+@cache
+def defaults() -> Mapping[str, Any]:
+    """Every key, in the order in which they are written, with its default."""
+    return dict(flatten(Keys().model_dump()))
+
+
+@cache
+def sections() -> frozenset[str]:
+    parts = [name.split(".")[:-1] for name in defaults()]
+    return frozenset(".".join(p[:n]) for p in parts for n in range(1, len(p) + 1))
+
+
+def flatten(nested: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys of a nested mapping; an empty section says nothing."""
+    for name, value in nested.items():
+        path = f"{above}{name}"
+        if isinstance(value, Section):
+            value = value.model_dump(exclude_unset=True)
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{path}.")
+        else:
+            yield path, value
+
+
+def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for path, value in flat.items():
+        *above, name = path.split(".")
+        place = nested
+        for part in above:
+            place = place.setdefault(part, {})
+        place[name] = value
+    return nested
+
+
+def silent(path: str, value: Any) -> bool:
+    """Whether this says nothing: an empty section, or null where a value would follow."""
+    return value is None and (path in FOLLOWING or path in sections())
+
+
+def effective(said: Mapping[str, Said]) -> Layer:
+    """What was said, and under it preset, consequences and defaults, in the order of the keys.
+
+    Keys that are not known stay, at the end, for the fault finder. Raises ``BadInput`` where the
+    task is an installed plug-in that cannot be loaded.
+    """
+    found = {path: said[path] for path in said if not silent(path, said[path].value)}
+    spoken = frozenset(found)
+    if "task" not in found:
+        found["task"] = _task(found)
+    for path, value in _preset(found):
+        found.setdefault(path, value)
+    _switches(found, spoken)
+    order = {path: Said(value, "default") for path, value in defaults().items()}
+    return {**{path: found.get(path, standard) for path, standard in order.items()}, **found}
+
+
+def _task(said: Layer) -> Said:
+    name = said["model.name"].value if "model.name" in said else "logistic"
+    if isinstance(name, str) and name in IMAGE_NETWORKS:
+        return Said("pneumonia", f"follows from model.name: {name}, an image network")
+    return Said("breast_cancer", "follows from model.name: no image network")
+
+
+def preset_of(task: Any) -> Mapping[str, Any]:
+    """The preset of an installed task, nested; empty for a task that is not installed."""
+    from aegis.tasks.task import find_task, task_names
+
+    if task not in task_names():
+        return {}
+    try:
+        return find_task(task).preset
+    except (ImportError, AttributeError) as error:
+        raise BadInput(
+            f"task {task} cannot be loaded: {error}", way_out="Repair or remove its package"
+        ) from error
+
+
+def _preset(said: Layer) -> Iterator[tuple[str, Said]]:
+    task = said["task"].value
+    preset = dict(flatten(preset_of(task)))
+
+    def another(path: str) -> bool:
+        return path in said and path in preset and said[path].value != preset[path]
+
+    foreign = ""
+    if "training.solver" not in said:
+        unused = {"newton": NOT_FOR_NEWTON, "gradient": NOT_FOR_GRADIENT}
+        for path, unset in unused.get(preset.get("training.solver", ""), {}).items():
+            if path in said and said[path].value != unset:
+                foreign = foreign or path
+    standing_back = another("model.name") or another("training.solver") or foreign
+    if foreign:
+        solver = preset["training.solver"]
+        reason = f"follows from {foreign}, which {solver} (preset of {task}) does not take"
+        yield "training.solver", Said("sgd", reason)
+    for path, value in preset.items():
+        if not (standing_back and path.startswith(("model.", "training.", "server."))):
+            yield path, Said(value, f"preset of {task}")
+
+
+def _switches(found: Layer, spoken: frozenset[str]) -> None:
+    """The keys that follow; only what was spoken counts as asked for, never a preset."""
+
+    def follow(path: str, value: Any, because: str) -> None:
+        found.setdefault(path, Said(value, f"follows from {because}"))
+
+    def asked(path: str, nothing: Any) -> bool:
+        return path in spoken and found[path].value not in (None, nothing)
+
+    def on(path: str) -> bool:
+        return path in found and found[path].value is True
+
+    for path in ("privacy.mechanism", "privacy.epsilon_budget", "privacy.noise_multiplier"):
+        if asked(path, "none"):
+            follow("privacy.enabled", True, path)
+    if on("privacy.enabled"):
+        follow("privacy.mechanism", "dp_sgd", "privacy.enabled")
+    if asked("robust_aggregation.method", "fedavg"):
+        follow("robust_aggregation.enabled", True, "robust_aggregation.method")
+    if asked("robust_aggregation.enable_detection", False):
+        follow("robust_aggregation.enabled", True, "robust_aggregation.enable_detection")
+    if "secure_aggregation.enabled" in found:
+        sealed = "masked" if on("secure_aggregation.enabled") else "open"
+        follow("trust", sealed, "secure_aggregation.enabled")
+    elif on("robust_aggregation.enabled"):
+        follow("trust", "open", "robust_aggregation.enabled")
+    trust = found["trust"].value if "trust" in found else DEFAULT_TRUST
+    follow("secure_aggregation.enabled", trust in ("masked", "grouped"), "trust")

@@ -1,0 +1,100 @@
+"""The plan: what all parties agree on before a run, as one frozen value with a hash.
+
+    Plan(task="heart", seed=1, federated={"num_rounds": 5})
+
+takes the keys it is given (nested, or dotted as in ``**{"data.rows": "all"}``), fills in the task's
+preset and the defaults, and checks each value by itself; which values go together is
+``check_plan``'s question. A plan travels as canonical JSON of
+all its keys; whoever receives it computes ``sha256`` from what was read, never from the bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from aegis.errors import PlanError
+from aegis.plan.keys import Keys, Rule, Trust
+from aegis.plan.layers import Said, defaults, effective, flatten, nest
+from aegis.plan.sentences import value_faults
+
+
+class Plan(Keys):
+    """All keys of the run, each with a value. Raises ``PlanError`` with every fault at once."""
+
+    def __init__(self, **said: Any) -> None:
+        values = {path: Said(value, "") for path, value in flatten(said)}
+        if not values.keys() >= defaults().keys():
+            values = effective(values)
+        faults = value_faults(values)
+        if faults:
+            raise PlanError(*faults.values())
+        super().__init__(**nest({path: said.value for path, said in values.items()}))
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Every dotted key with its value, in order."""
+        return dict(flatten(self.model_dump()))
+
+    @property
+    def effective_trust(self) -> Trust:
+        """What the coordinator gets to see; a plan that left it open has it filled in."""
+        return self.trust
+
+    @property
+    def rule(self) -> Rule:
+        """The rule that makes one update of many: fedavg while robust aggregation is off."""
+        return self.robust_aggregation.method if self.robust_aggregation.enabled else "fedavg"
+
+    def quorum(self, hospitals: int) -> int:
+        """How many of ``hospitals`` must answer: as planned, else floor(2n/3) + 1, at most n."""
+        match self.federated.quorum:
+            case None:
+                return min(2 * hospitals // 3 + 1, hospitals)
+            case "all":
+                return hospitals
+            case int() as count:
+                return count
+
+    def edited(self, changes: Mapping[str, Any]) -> Plan:
+        """This plan with some dotted keys changed and every other key as it is."""
+        return Plan(**{**self.values, **changes})
+
+    def to_json(self) -> str:
+        """Canonical JSON: all keys, sorted, no spaces, ASCII."""
+        plain = {path: _plain(value) for path, value in self.values.items()}
+        return json.dumps(nest(plain), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.to_json().encode("ascii")).hexdigest()
+
+    @classmethod
+    def from_json(cls, text: str) -> Plan:
+        """The plan of ``to_json``. A key it lacks takes its default, whatever is installed here."""
+        try:
+            document = json.loads(text, parse_constant=_refuse_constant)
+            if not isinstance(document, dict):
+                raise ValueError("it is not an object")
+            flat = dict(flatten(document))
+        except (ValueError, RecursionError) as error:
+            raise PlanError(f"this is no plan in JSON ({error})") from error
+        return cls(**{**defaults(), **flat})
+
+    @classmethod
+    def schema(cls) -> dict[str, Any]:  # type: ignore[override]
+        """JSON schema of a plan file: descriptions, units, bounds."""
+        return Keys.model_json_schema()
+
+
+def _plain(value: Any) -> Any:
+    """Equal values, one spelling: no negative zero, lists for tuples."""
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value + 0.0 if isinstance(value, float) else value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number")

@@ -1,0 +1,114 @@
+"""Who gains: the shared model against each hospital's own, on the same held-out patients.
+
+The eye cannot judge a difference from two overlapping intervals, so a hospital is called better or
+worse only where the paired interval of the difference leaves zero out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from aegis.report.wording import SMALL, interval_of, mapping, number, sequence
+
+Word = Literal["better", "no clear difference", "worse", "not comparable"]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A share with its 95 % interval, where there is one."""
+
+    value: float
+    interval: tuple[float, float] | None = None
+
+    @property
+    def span(self) -> tuple[float, float]:
+        return self.interval or (self.value, self.value)
+
+
+@dataclass(frozen=True)
+class Gain:
+    """One hospital. ``difference`` is shared minus own."""
+
+    hospital: str
+    examples: int | None
+    own: Measure | None
+    shared: Measure | None
+    difference: Measure | None
+    reason: str = ""
+
+    @property
+    def small(self) -> bool:
+        """Too few test patients for figures of their own."""
+        return self.examples is not None and self.examples < SMALL
+
+    @property
+    def word(self) -> Word:
+        if self.difference is None or self.difference.interval is None:
+            return "not comparable"
+        low, high = self.difference.interval
+        return "better" if low > 0 else "worse" if high < 0 else "no clear difference"
+
+
+def measure(metrics: Any, key: str = "accuracy") -> Measure | None:
+    value = number(mapping(metrics).get(key))
+    return None if value is None else Measure(value, interval_of(metrics, key))
+
+
+def gains(result: Mapping[str, Any]) -> tuple[Gain, ...]:
+    """One per hospital, largest gain first and those without a difference last.
+
+    For a hospital outside ``comparison`` the two accuracies of ``hospitals`` are taken, which have
+    no paired interval: it is then called neither better nor worse.
+    """
+    compared = sequence(mapping(result.get("comparison")).get("hospitals"))
+    found = [_compared(mapping(entry)) for entry in compared]
+    named = {gain.hospital for gain in found}
+    beside = [_beside(mapping(entry)) for entry in sequence(result.get("hospitals"))]
+    found += [gain for gain in beside if gain.hospital not in named]
+    return tuple(sorted(found, key=_rank))
+
+
+def tally(found: tuple[Gain, ...]) -> dict[Word, int]:
+    counts: dict[Word, int] = {
+        "better": 0,
+        "no clear difference": 0,
+        "worse": 0,
+        "not comparable": 0,
+    }
+    for gain in found:
+        counts[gain.word] += 1
+    return counts
+
+
+def _rank(gain: Gain) -> tuple[bool, float, str]:
+    missing = gain.difference is None
+    return missing, 0.0 if gain.difference is None else -gain.difference.value, gain.hospital
+
+
+def _compared(entry: Mapping[str, Any]) -> Gain:
+    n = number(entry.get("examples"))
+    reason = entry.get("reason")
+    return Gain(
+        str(entry.get("name", "unnamed")),
+        None if n is None else round(n),
+        measure(entry.get("alone")),
+        measure(entry.get("federated")),
+        measure(entry.get("difference")),
+        reason if isinstance(reason, str) else "",
+    )
+
+
+def _beside(entry: Mapping[str, Any]) -> Gain:
+    n = number(entry.get("test_examples"))
+    own, shared = measure(entry.get("local")), measure(entry.get("global"))
+    difference = None if own is None or shared is None else Measure(shared.value - own.value)
+    return Gain(
+        str(entry.get("name", "unnamed")),
+        None if n is None else round(n),
+        own,
+        shared,
+        difference,
+        "no own model" if own is None else "no paired interval was computed",
+    )

@@ -1,0 +1,204 @@
+"""The tables with a row for each hospital: what it holds, what it gains, how it is served.
+
+Figures of a hospital with fewer than ten test patients are withheld.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aegis.report.gains import Gain, Measure, gains
+from aegis.report.tables import MOST_ROWS, Table, shown_hospitals
+from aegis.report.wording import (
+    FEWER,
+    NBSP,
+    SMALL,
+    absent,
+    interval,
+    mapping,
+    measured,
+    number,
+    patients,
+    percent,
+    points,
+    sequence,
+)
+
+TOO_FEW = f"n/a: {FEWER} test patients"
+
+
+def comparison_table(result: Mapping[str, Any]) -> Table | None:
+    shown, note = shown_hospitals(result)
+    found = gains(result)
+    if all(gain.own is None and gain.shared is None for gain in found):
+        return None
+    return Table(
+        "Accuracy of each hospital’s own model and of the shared model on the hospital’s "
+        "test patients, with 95"
+        f"{NBSP}% intervals",
+        (
+            ("Hospital", False),
+            ("Test patients", True),
+            ("Own model", True),
+            ("Shared model", True),
+            ("Difference", True),
+            ("Finding", False),
+        ),
+        tuple(_compared(gain) for gain in found if gain.hospital in shown),
+        note,
+    )
+
+
+def finding(gain: Gain) -> str:
+    if gain.small:
+        return TOO_FEW
+    if gain.word != "not comparable":
+        return gain.word
+    return f"not comparable: {gain.reason}" if gain.reason else "not comparable"
+
+
+def _compared(gain: Gain) -> tuple[str, ...]:
+    n = (
+        FEWER
+        if gain.small
+        else "n/a: not recorded"
+        if gain.examples is None
+        else f"{gain.examples:,}"
+    )
+    if gain.small:
+        return (gain.hospital, n, "withheld", "withheld", "withheld", finding(gain))
+    difference = gain.difference
+    return (
+        gain.hospital,
+        n,
+        share_with_interval(gain.own),
+        share_with_interval(gain.shared),
+        "n/a: not comparable"
+        if difference is None
+        else points(difference.value, difference.interval),
+        finding(gain),
+    )
+
+
+def share_with_interval(found: Measure | None) -> str:
+    if found is None:
+        return "n/a: no model"
+    if found.interval is None:
+        return percent(found.value)
+    return f"{percent(found.value)} ({interval(found.interval)})"
+
+
+def hospital_table(result: Mapping[str, Any]) -> Table:
+    """The shared model in each hospital."""
+    shown, note = shown_hospitals(result)
+    hospitals = [mapping(h) for h in sequence(result.get("hospitals"))]
+    return Table(
+        "The shared model on each hospital’s own test patients",
+        (
+            ("Hospital", False),
+            ("Training patients", True),
+            ("Test patients", True),
+            ("Accuracy", True),
+            ("Sensitivity", True),
+            ("Specificity", True),
+            ("AUC", True),
+            ("Log-loss", True),
+            ("Rounds", True),
+            ("State", False),
+        ),
+        tuple(_hospital(h) for h in hospitals if str(h.get("name", "unnamed")) in shown),
+        note,
+    )
+
+
+def _hospital(hospital: Mapping[str, Any]) -> tuple[str, ...]:
+    metrics = mapping(hospital.get("global"))
+    n = number(hospital.get("test_examples"))
+    if n is not None and n < SMALL:
+        figures = [TOO_FEW] + ["withheld"] * 4
+    else:
+        figures = [
+            measured(metrics, "accuracy"),
+            measured(metrics, "recall"),
+            specificity(metrics),
+            measured(metrics, "auc"),
+            measured(metrics, "log_loss"),
+        ]
+    rounds = number(hospital.get("rounds"))
+    return (
+        str(hospital.get("name", "unnamed")),
+        patients(hospital.get("examples")),
+        patients(hospital.get("test_examples")),
+        *figures,
+        "n/a: not recorded" if rounds is None else f"{rounds:.0f}",
+        str(hospital.get("status") or "n/a: not recorded"),
+    )
+
+
+def specificity(metrics: Mapping[str, Any]) -> str:
+    """Follows from balanced accuracy, which is the mean of sensitivity and specificity."""
+    balanced, recall = number(metrics.get("balanced_accuracy")), number(metrics.get("recall"))
+    if balanced is None or recall is None:
+        return absent(metrics, "auc") if "auc" in metrics else absent(metrics, "balanced_accuracy")
+    return percent(min(max(2 * balanced - recall, 0.0), 1.0))
+
+
+def partition_table(result: Mapping[str, Any]) -> Table | None:
+    """What each hospital holds."""
+    hospitals = [mapping(h) for h in sequence(mapping(result.get("partition")).get("hospitals"))]
+    if not hospitals:
+        return None
+    shown, note = shown_hospitals(result)
+    named = [h for h in hospitals if not shown or str(h.get("hospital")) in shown][:MOST_ROWS]
+    return Table(
+        "Patients of each hospital",
+        (
+            ("Hospital", False),
+            ("For training", True),
+            ("For testing", True),
+            ("With the condition", True),
+            ("Age, mean (sd)", True),
+            ("Youngest to oldest", True),
+            ("Female", True),
+        ),
+        tuple(_held(h) for h in named),
+        note,
+    )
+
+
+def _held(hospital: Mapping[str, Any]) -> tuple[str, ...]:
+    parts = [number(hospital.get(name)) for name in ("train", "validation", "test")]
+    rows = number(hospital.get("rows"))
+    if rows is None and parts[0] is not None and parts[2] is not None:
+        rows = sum(part or 0.0 for part in parts)
+    mean, sd = number(hospital.get("age_mean")), number(hospital.get("age_sd"))
+    low = number(hospital.get("age_low", hospital.get("age_min")))
+    high = number(hospital.get("age_high", hospital.get("age_max")))
+    return (
+        str(hospital.get("hospital", "unnamed")),
+        _held_rows(hospital.get("train")),
+        _held_rows(hospital.get("test")),
+        share_of(number(hospital.get("positive_share")), rows),
+        "n/a: not recorded"
+        if mean is None
+        else f"{mean:.1f}" + ("" if sd is None else f" ({sd:.1f})"),
+        "n/a: not recorded" if low is None or high is None else f"{low:.0f} to {high:.0f} years",
+        share_of(number(hospital.get("female_share")), rows),
+    )
+
+
+def _held_rows(value: Any) -> str:
+    return value if isinstance(value, str) else patients(value)
+
+
+def share_of(share: float | None, rows: float | None) -> str:
+    """``98 of 261 (37.5 %)``; a side under ten is only said to be under ten."""
+    if share is None or rows is None:
+        return "n/a: not shown or not recorded"
+    count = round(share * rows)
+    if count < SMALL:
+        return FEWER
+    if rows - count < SMALL:
+        return f"all but {FEWER}"
+    return f"{count:,} of {round(rows):,} ({percent(share)})"

@@ -1,0 +1,155 @@
+"""The result of a run as one JSON object: what was saved, counted and scored, and nothing else.
+
+Everything here comes from the coordinator's own records (the final state and the stored events),
+so a run over any road has the same result; what only a simulation can know (hospitals on their own,
+the pooled reference) is added by the simulation. A measurement that does not exist is null, with
+its reason beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from aegis.coordinator.steps import Study
+from aegis.evaluation.intervals import interval
+from aegis.evaluation.metrics import metrics
+from aegis.states import Terminated
+
+INTERVALS = ("accuracy", "auc", "balanced_accuracy")
+Record = tuple[int, str, dict[str, Any]]
+
+
+def result_of(
+    study: Study,
+    final: Terminated,
+    records: Sequence[Record],
+    *,
+    transport: str,
+    model_sha256: str,
+) -> dict[str, Any]:
+    """``records`` are the run's stored events, oldest first."""
+    plan, progress = study.plan, final.progress
+    names = [h.hospital for h in progress.hospitals if h.hospital in final.histograms]
+    histograms = [final.histograms[name] for name in names]
+    together = metrics(np.add.reduce(histograms), sum(final.losses[name] for name in names))
+    hospitals: list[dict[str, Any]] = [
+        {
+            "name": h.hospital,
+            "examples": h.examples,
+            "test_examples": h.held_out,
+            "global": metrics(final.histograms[h.hospital], final.losses[h.hospital])
+            if h.hospital in final.histograms
+            else None,
+            "local": None,
+            "epsilon": None,
+            "rounds": progress.participation.get(h.hospital, 0),
+            "status": "ok" if h.hospital in final.histograms else "absent at the end",
+        }
+        for h in progress.hospitals
+    ]
+    return {
+        "run": progress.run,
+        "status": final.status,
+        "reason": final.reason,
+        "task": plan.task,
+        "plan_sha256": plan.sha256,
+        "model_sha256": model_sha256,
+        "seed": plan.seed,
+        "transport": transport,
+        "trust": plan.effective_trust,
+        "rule": plan.rule,
+        "model": plan.model.name,
+        "solver": plan.training.solver,
+        "rounds": progress.round,
+        "chosen_round": final.round,
+        "seconds": _span(records),
+        "global": {
+            **together,
+            "ci95": {
+                name: interval(histograms, name) for name in INTERVALS if together[name] is not None
+            },
+        },
+        "mean_hospitals": _mean_over_hospitals(histograms, [h["global"] for h in hospitals]),
+        "pooled": None,
+        "mean_local": None,
+        "hospitals": hospitals,
+        "history": _history(records),
+        "privacy": _privacy(),
+        "audit_log": None,
+        "audit_log_reason": "the verifiable log is not in this version yet",
+    }
+
+
+def mean_metrics(found: Sequence[dict[str, Any] | None]) -> dict[str, float | None]:
+    """Unweighted means over the hospitals that have a value; null where none has."""
+    there = [one for one in found if one]
+    if not there:
+        return {}
+    means: dict[str, float | None] = {}
+    for name in there[0]:
+        values = [one[name] for one in there if isinstance(one.get(name), int | float)]
+        if name not in ("examples", "ci95"):
+            means[name] = float(np.mean(values)) if values else None
+    return means
+
+
+def _mean_over_hospitals(
+    histograms: Sequence[Any], found: Sequence[dict[str, Any] | None]
+) -> dict[str, Any]:
+    means: dict[str, Any] = dict(mean_metrics(found))
+    means["ci95"] = {"accuracy": interval(histograms, "accuracy", over="hospitals")}
+    return means
+
+
+def _history(records: Sequence[Record]) -> list[dict[str, Any]]:
+    opened: dict[int, str] = {}
+    flagged: dict[int, list[str]] = {}
+    rounds: list[dict[str, Any]] = []
+    for _, time, event in records:
+        match event["event"]:
+            case "RoundOpened":
+                opened[event["round"]] = time
+            case "ReplyQuarantined":
+                flagged.setdefault(event["round"], []).append(event["hospital"])
+            case "RoundClosed":
+                number = event["round"]
+                rounds.append(
+                    {
+                        "round": number,
+                        "global": event["metrics"],
+                        "hospitals": event["hospitals"],
+                        "part": event["part"],
+                        "learning_rate": event["learning_rate"],
+                        "seconds": _seconds(opened.get(number, time), time),
+                        "absent": event["absent"],
+                        "flagged": flagged.get(number, []),
+                    }
+                )
+            case _:
+                pass
+    return rounds
+
+
+def _privacy() -> dict[str, Any]:
+    return {
+        "mechanism": "none",
+        "epsilon": None,
+        "reason": "no noise was added in this run, so no privacy loss can be bounded",
+        "delta": None,
+        "unit": None,
+        "neighbouring": None,
+        "accountant": None,
+    }
+
+
+def _span(records: Sequence[Record]) -> float:
+    return _seconds(records[0][1], records[-1][1]) if records else 0.0
+
+
+def _seconds(first: str, last: str) -> float:
+    passed = datetime.fromisoformat(last) - datetime.fromisoformat(first)
+    return round(passed.total_seconds(), 3)

@@ -1,0 +1,240 @@
+"""The verdict of a run: was sharing a model worth it, by how much, and how sure is that?
+
+Like is compared with like. The shared model and the hospitals' own models are compared hospital by
+hospital on the same patients, and in their unweighted means; the shared model and a model of all
+rows in one place on all test patients together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aegis.report.disclosure import coordinator_saw, epsilon, has_noise
+from aegis.report.gains import gains, measure, tally
+from aegis.report.wording import (
+    NBSP,
+    absent,
+    counted,
+    interval,
+    mapping,
+    number,
+    percent,
+    points,
+    sequence,
+    significant,
+)
+
+_ENDS = {"stopped": "was stopped", "aborted": "was aborted", "refused": "was refused"}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One of the few numbers on the first screen."""
+
+    label: str
+    value: str
+    beside: str
+    below: str
+
+
+def hospitals_in(result: Mapping[str, Any]) -> int:
+    return len(sequence(result.get("hospitals")))
+
+
+def test_patients(result: Mapping[str, Any]) -> int | None:
+    n = number(mapping(result.get("global")).get("examples"))
+    return None if n is None else round(n)
+
+
+def training_patients(result: Mapping[str, Any]) -> int | None:
+    found = [number(mapping(h).get("examples")) for h in sequence(result.get("hospitals"))]
+    known = [n for n in found if n is not None]
+    return round(sum(known)) if known else None
+
+
+def own_models(result: Mapping[str, Any]) -> int:
+    """How many hospitals trained a model of their own."""
+    return sum(gain.own is not None for gain in gains(result))
+
+
+def headline(result: Mapping[str, Any]) -> str:
+    """The one sentence for somebody who reads no further."""
+    if number(mapping(result.get("global")).get("accuracy")) is None:
+        return f"This run {_ENDS.get(str(result.get('status')), 'ended')} without a scored model."
+    counts = tally(gains(result))
+    better, level, worse = counts["better"], counts["no clear difference"], counts["worse"]
+    compared = better + level + worse
+    if not compared:
+        return (
+            f"One model was trained with {counted(hospitals_in(result), 'hospital')}; whether it "
+            "is better than their own models was not tested."
+        )
+    if compared == 1:
+        word = (
+            "clearly better than"
+            if better
+            else "clearly worse than"
+            if worse
+            else "not clearly different from"
+        )
+        return f"The shared model was {word} the hospital’s own model."
+    return (
+        f"The shared model was clearly better than the hospital’s own model in {better or 'none'} "
+        f"of {compared} hospitals, not clearly different in {level or 'none'}, and clearly worse "
+        f"in {worse or 'none'}."
+    )
+
+
+def subtitle(result: Mapping[str, Any]) -> str:
+    """Who took part: hospitals, patients, rounds."""
+    trained, tested = training_patients(result), test_patients(result)
+    parts = [counted(hospitals_in(result), "hospital")]
+    if trained is not None:
+        parts.append(f"{trained:,} patients for training")
+    if tested is not None:
+        parts.append(f"{tested:,} for testing")
+    rounds = number(result.get("rounds"))
+    if rounds is not None:
+        parts.append(counted(round(rounds), "round"))
+    return ", ".join(parts)
+
+
+def explanation(result: Mapping[str, Any]) -> list[str]:
+    """The verdict's numbers, in sentences."""
+    found = [text for text in (_ended(result), _right(result), _means(result)) if text]
+    found.append(_pooled(result))
+    return found
+
+
+def right_answers(metrics: Any) -> str:
+    """``207 of 254``; ``about`` where counts were not exact."""
+    share, n = number(mapping(metrics).get("accuracy")), number(mapping(metrics).get("examples"))
+    if share is None or not n:
+        return ""
+    count = share * n
+    word = "" if abs(count - round(count)) < 1e-6 * n else "about "
+    return f"{word}{round(count):,} of {round(n):,}"
+
+
+def figures(result: Mapping[str, Any]) -> list[Figure]:
+    """The first screen: shared model, own models, all rows in one place, privacy."""
+    return [_shared(result), _own(result), _together(result), _privacy(result)]
+
+
+def _ended(result: Mapping[str, Any]) -> str:
+    status = str(result.get("status") or "")
+    if status not in _ENDS:
+        return ""
+    rounds = number(result.get("rounds"))
+    after = "" if rounds is None else f" after {counted(round(rounds), 'round')}"
+    reason = result.get("reason")
+    why = f": {reason}" if isinstance(reason, str) and reason else ""
+    return f"This run {_ENDS[status]}{after}{why}."
+
+
+def _right(result: Mapping[str, Any]) -> str:
+    overall = measure(result.get("global"))
+    n = test_patients(result)
+    if overall is None or not n:
+        return ""
+    sure = (
+        f"95{NBSP}% interval {interval(overall.interval)}"
+        if overall.interval
+        else "no interval was computed"
+    )
+    return (
+        f"It was right for {right_answers(result.get('global'))} patients that it was not trained "
+        f"on ({percent(overall.value)}, {sure})."
+    )
+
+
+def _means(result: Mapping[str, Any]) -> str:
+    shared, own = measure(result.get("mean_hospitals")), measure(result.get("mean_local"))
+    if shared is None or own is None:
+        return ""
+    with_interval = f" (95{NBSP}% interval {interval(shared.interval)})" if shared.interval else ""
+    total, alone = hospitals_in(result), own_models(result)
+    which = "" if alone == total else f" ({alone} of {total} could train one)"
+    return (
+        f"Averaged over the {counted(total, 'hospital')}, each counting the same, "
+        f"it was right for {percent(shared.value)} of the test patients{with_interval} and the "
+        f"hospitals’ own models, trained alone{which}, for {percent(own.value)}."
+    )
+
+
+def _pooled(result: Mapping[str, Any]) -> str:
+    pooled = measure(result.get("pooled"))
+    if pooled is None:
+        return f"There is no reference with all rows in one place ({_why_not_pooled(result)})."
+    return (
+        "A model trained on all rows in one place, which sharing a model avoids, was right for "
+        f"{percent(pooled.value)} of the same test patients."
+    )
+
+
+def _why_not_pooled(result: Mapping[str, Any]) -> str:
+    for key in ("pooled_reason", "comparison_reason"):
+        reason = result.get(key)
+        if isinstance(reason, str) and reason:
+            return reason
+    return "not computed in this run"
+
+
+def _shared(result: Mapping[str, Any]) -> Figure:
+    metrics = mapping(result.get("global"))
+    overall = measure(metrics)
+    if overall is None:
+        return Figure("Shared model", "n/a", "", absent(metrics, "accuracy"))
+    auc = number(metrics.get("auc"))
+    return Figure(
+        "Shared model is right",
+        percent(overall.value),
+        interval(overall.interval),
+        f"{right_answers(metrics)} test patients; AUC "
+        + (absent(metrics, "auc") if auc is None else f"{auc:.3f}"),
+    )
+
+
+def _own(result: Mapping[str, Any]) -> Figure:
+    shared, own = measure(result.get("mean_hospitals")), measure(result.get("mean_local"))
+    label = "Hospitals’ own models are right"
+    if own is None:
+        reason = result.get("comparison_reason")
+        why = reason if isinstance(reason, str) and reason else "not computed in this run"
+        return Figure(label, "n/a", "", f"No hospital’s own model: {why}")
+    below = f"mean of {counted(own_models(result), 'hospital')}"
+    if shared is not None:
+        below += (
+            f"; shared model, same mean: {percent(shared.value)} "
+            f"({points(shared.value - own.value)})"
+        )
+    return Figure(label, percent(own.value), "", below)
+
+
+def _together(result: Mapping[str, Any]) -> Figure:
+    pooled = measure(result.get("pooled"))
+    label = "With all rows in one place"
+    if pooled is None:
+        return Figure(label, "n/a", "", f"No reference: {_why_not_pooled(result)}")
+    below = "reference only: hospitals would have to hand over their rows"
+    n = test_patients(result)
+    beside = "" if n is None else f"of the same {n:,}"
+    return Figure(label, percent(pooled.value), beside, below)
+
+
+def _privacy(result: Mapping[str, Any]) -> Figure:
+    saw = coordinator_saw(result).split(". ")[0].rstrip(".")
+    spent = epsilon(result)
+    if not has_noise(result) or spent is None:
+        return Figure("Privacy protection", "None", "no noise added", f"{saw}.")
+    privacy = mapping(result.get("privacy"))
+    delta = number(privacy.get("delta"))
+    beside = "" if delta is None else f"delta {significant(delta, 2)}"
+    return Figure(
+        "Largest privacy spend",
+        significant(spent),
+        f"epsilon, {beside}".rstrip(", "),
+        f"per {privacy.get('unit') or 'unit not recorded'}. {saw}.",
+    )

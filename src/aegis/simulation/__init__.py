@@ -1,0 +1,1 @@
+"""Many hospitals on one machine: how rows are dealt, and how they train as one stack."""

@@ -1,0 +1,165 @@
+"""Was it worth it? The federated model beside each hospital alone and beside all rows pooled.
+
+Alone and pooled are federations of one: the same plan, the same steps, the same solver, with one
+hospital that holds its own rows or everybody's. Each hospital's own model prepares its inputs from
+its own statistics, as it would have to. The pooled fit is what no federation may do; it is the
+reference for what sharing models instead of rows costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aegis.coordinator.steps import Study
+from aegis.errors import RunAborted
+from aegis.evaluation.histogram import score
+from aegis.evaluation.intervals import paired_difference, wilson
+from aegis.evaluation.metrics import metrics
+from aegis.hospital.node import Node
+from aegis.hospital.site import Site
+from aegis.messages import Vector
+from aegis.plan import Plan
+from aegis.report.result import mean_metrics
+from aegis.store.journal import Forgetful
+from aegis.tasks.preparation import Preparation
+from aegis.tasks.task import Rows, below
+from aegis.transport.transport import InProcess
+from aegis.wiring import federate
+
+MOST_HOSPITALS = 100
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A model and how it prepares rows."""
+
+    study: Study
+    preparation: str
+    weights: Vector
+
+    def logits(self, rows: Rows) -> NDArray[np.floating]:
+        model = self.study.model(self.preparation)
+        return model.logits(self.weights, Preparation.from_json(self.preparation).apply(rows))
+
+
+def lone_plan(plan: Plan) -> Plan:
+    """The plan for a federation of one: same task, model, training and seed."""
+    document = plan.model_dump(mode="json")
+    document["federated"] |= {
+        "num_clients": 1,
+        "quorum": 1,
+        "fraction_fit": 1.0,
+        "selection": "all",
+    }
+    if document["server"]["optimizer"] in ("cyclic", "scaffold"):
+        document["server"]["optimizer"] = "fedavg"
+    if document["evaluation"]["every"] and document["evaluation"]["keep"] == "last":
+        document["evaluation"]["every"] = 0
+    return Plan.model_validate(document)
+
+
+def fit_alone(study: Study, site: Site) -> Fitted:
+    """The model that ``site`` makes of its own rows. Raises ``RunAborted`` where it makes none."""
+    lone = replace(study, plan=lone_plan(study.plan))
+    road = InProcess({site.name: Node(site)})
+    final = federate(lone, f"alone-{site.name}", road, Forgetful())
+    preparation = final.progress.preparation
+    if study.plan.data.standardize == "site":
+        preparation = Node(site).localised(preparation)
+    return Fitted(lone, preparation, final.progress.weights)
+
+
+def pooled_site(sites: Mapping[str, Site]) -> Site:
+    """One site with everybody's rows."""
+    every = list(sites.values())
+    return Site(
+        "pooled",
+        every[0].schema,
+        below([site.train for site in every]),
+        below([site.validation for site in every]),
+        below([site.test for site in every]),
+    )
+
+
+def compare(
+    study: Study,
+    sites: Mapping[str, Site],
+    shared: Mapping[str, Fitted],
+    told: Callable[[str], None] = lambda hospital: None,
+) -> dict[str, Any]:
+    """What goes into the result: ``pooled``, ``local`` by hospital, ``mean_local``, ``comparison``.
+
+    ``shared`` is the federated model as each hospital would use it.
+    """
+    local: dict[str, dict[str, Any] | None] = {}
+    rows: list[dict[str, Any]] = []
+    for number, (name, site) in enumerate(sites.items()):
+        if len(site.test) == 0:
+            local[name] = None
+            continue
+        told(name)
+        try:
+            own = fit_alone(study, site)
+        except RunAborted:
+            local[name] = None
+            continue
+        logits = own.logits(site.test)
+        local[name] = metrics(*score(logits, site.test.labels))
+        rows.append(
+            _row(
+                name,
+                site,
+                _correct(logits, site),
+                _correct(shared[name].logits(site.test), site),
+                number,
+            )
+        )
+    everyone = pooled_site(sites)
+    try:
+        pooled: dict[str, Any] | None = metrics(
+            *score(fit_alone(study, everyone).logits(everyone.test), everyone.test.labels)
+        )
+    except RunAborted:
+        pooled = None
+    return {
+        "pooled": pooled,
+        "local": local,
+        "mean_local": mean_metrics(list(local.values())),
+        "comparison": {"hospitals": rows, "summary": _summary(rows)},
+    }
+
+
+def _row(
+    name: str, site: Site, alone: NDArray[np.bool_], federated: NDArray[np.bool_], seed: int
+) -> dict[str, Any]:
+    difference, low, high = paired_difference(federated, alone, seed=seed)
+    return {
+        "name": name,
+        "examples": len(site.test),
+        "alone": {"accuracy": float(alone.mean()), "ci95": _pair(wilson(alone.sum(), len(alone)))},
+        "federated": {
+            "accuracy": float(federated.mean()),
+            "ci95": _pair(wilson(federated.sum(), len(federated))),
+        },
+        "difference": {"accuracy": difference, "ci95": [low, high]},
+    }
+
+
+def _summary(rows: list[dict[str, Any]]) -> dict[str, int]:
+    better = sum(row["difference"]["ci95"][0] > 0 for row in rows)
+    worse = sum(row["difference"]["ci95"][1] < 0 for row in rows)
+    return {"better": better, "worse": worse, "no_clear_difference": len(rows) - better - worse}
+
+
+def _correct(logits: NDArray[np.floating], site: Site) -> NDArray[np.bool_]:
+    right: NDArray[np.bool_] = (logits >= 0) == (site.test.labels == 1)
+    return right
+
+
+def _pair(bounds: tuple[float, float]) -> list[float]:
+    return [float(bounds[0]), float(bounds[1])]

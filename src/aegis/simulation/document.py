@@ -1,0 +1,142 @@
+"""The document of a simulated run: the coordinator's result, and what only a simulation knows.
+
+A simulation holds all hospitals' rows, so it can also say what each hospital holds, what each would
+have learned alone, and what a pooled fit would reach. On a real road these parts are absent, and
+the result says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aegis import __version__
+from aegis.aggregation.newton import unpack
+from aegis.coordinator.steps import Study
+from aegis.hospital.node import Node
+from aegis.hospital.site import Site
+from aegis.report.odds_ratios import odds_ratios
+from aegis.report.result import Record, result_of
+from aegis.report.table_one import table_one
+from aegis.simulation.comparison import MOST_HOSPITALS, Fitted, compare
+from aegis.simulation.partition import HospitalRows, describe
+from aegis.states import Terminated
+from aegis.store.registry import Registry
+from aegis.tasks.preparation import Preparation, slots, tally
+from aegis.tasks.task import Dataset, find_task
+
+NOTE = "Research use only. Not medical software. Not independently audited."
+MOST_COLUMNS = 8
+
+
+@dataclass(frozen=True)
+class Finished:
+    study: Study
+    dataset: Dataset
+    sites: Mapping[str, Site]
+    final: Terminated
+    parent: str | None = None
+
+
+def document(
+    finished: Finished,
+    registry: Registry,
+    records: Sequence[Record],
+    comparing: bool,
+    told: Callable[[str], None],
+) -> dict[str, Any]:
+    """Store the model and compose the result. ``records`` are the run's events."""
+    study, final, dataset = finished.study, finished.final, finished.dataset
+    task = find_task(study.plan.task)
+    sha256 = _store(finished, registry)
+    found = result_of(study, final, records, transport="inprocess", model_sha256=sha256)
+    found["aegis"] = __version__
+    found["note"] = NOTE
+    found["files"] = {"model": str(registry.path(sha256))}
+    found["data"] = {
+        "source": dataset.source,
+        "synthetic": dataset.synthetic,
+        "rows": len(dataset.rows),
+        "credits": task.credits,
+        "positive": task.positive,
+    }
+    found["partition"] = _partition(finished)
+    found |= _table_one(finished) | _odds_ratios(finished)
+    if not comparing or len(finished.sites) > MOST_HOSPITALS:
+        why = "not asked for" if not comparing else f"made for up to {MOST_HOSPITALS} hospitals"
+        return found | {"comparison": None, "comparison_reason": why}
+    compared = compare(study, finished.sites, _as_used(finished), told)
+    local = compared.pop("local")
+    for hospital in found["hospitals"]:
+        hospital["local"] = local.get(hospital["name"])
+    return found | compared
+
+
+def _store(finished: Finished, registry: Registry) -> str:
+    study, progress, plan = finished.study, finished.final.progress, finished.study.plan
+    card = {
+        "aegis": __version__,
+        "run": progress.run,
+        "task": plan.task,
+        "positive": find_task(plan.task).positive,
+        "schema_sha256": study.schema.sha256,
+        "plan_sha256": plan.sha256,
+        "preparation": progress.preparation,
+        "parent": finished.parent,
+        "data": {"source": finished.dataset.source, "synthetic": finished.dataset.synthetic},
+        "note": NOTE,
+    }
+    model = study.model(progress.preparation)
+    return registry.save(progress.run, plan.task, model, progress.weights, card)
+
+
+def _partition(finished: Finished) -> dict[str, Any]:
+    parts = {
+        name: HospitalRows(site.train, site.validation, site.test)
+        for name, site in finished.sites.items()
+    }
+    return {"by": finished.study.plan.federated.partition.by, "hospitals": describe(parts)}
+
+
+def _table_one(finished: Finished) -> dict[str, Any]:
+    """From the statistics round's sums; per hospital only where the coordinator saw them."""
+    study, sums = finished.study, finished.final.progress.memory.get("statistics")
+    if sums is None:
+        return {"table_one": None, "table_one_reason": "this run had no statistics round"}
+    if len(slots(study.schema)) != len(sums):
+        return {"table_one": None, "table_one_reason": "its categories were found in the run"}
+    by_hospital = None
+    if study.plan.effective_trust == "open" and len(finished.sites) <= MOST_COLUMNS:
+        by_hospital = {
+            name: tally(study.schema, site.train) for name, site in finished.sites.items()
+        }
+    return {"table_one": table_one(study.schema, sums, by_hospital)}
+
+
+def _odds_ratios(finished: Finished) -> dict[str, Any]:
+    """From the curvature of the last Newton round."""
+    progress = finished.final.progress
+    curvature = progress.memory.get("curvature")
+    if curvature is None:
+        why = "only training.solver: newton gives the curvature that intervals need"
+        return {"odds_ratios": None, "odds_ratios_reason": why}
+    names = Preparation.from_json(progress.preparation).names
+    _, mean = unpack(curvature, len(progress.weights))
+    total = mean * sum(hospital.examples for hospital in progress.hospitals)
+    found = odds_ratios(names, progress.weights, total)
+    if isinstance(found, str):
+        return {"odds_ratios": None, "odds_ratios_reason": found}
+    return {"odds_ratios": found}
+
+
+def _as_used(finished: Finished) -> dict[str, Fitted]:
+    """The shared model as each hospital uses it: with its own scaling where the plan says so."""
+    study, progress = finished.study, finished.final.progress
+    used = {}
+    for name, site in finished.sites.items():
+        preparation = progress.preparation
+        if study.plan.data.standardize == "site":
+            preparation = Node(site).localised(preparation)
+        used[name] = Fitted(study, preparation, progress.weights)
+    return used

@@ -1,0 +1,63 @@
+"""The files of a finished run, each written whole: result, history, plan, pictures, report."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from aegis.plan import Plan
+from aegis.report.html import html_report
+from aegis.report.pictures import accuracy_over_rounds, local_against_federated
+from aegis.store.home import write_whole
+
+COLUMNS = ("accuracy", "balanced_accuracy", "auc", "average_precision", "log_loss")
+COUNTED = ("precision", "recall", "f1", "examples")
+
+
+def write_files(document: dict[str, Any], plan: Plan, folder: Path) -> None:
+    """Write everything under ``folder`` and name it in ``document["files"]``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files: dict[str, str] = document.setdefault("files", {})
+    files["plan"] = _write(folder / "plan.json", plan.to_json().encode())
+    files["history"] = _write(folder / "history.csv", history_csv(document).encode())
+    picture = folder / "aegis_results.png"
+    accuracy_over_rounds(document, picture)
+    files["plot"] = str(picture)
+    if document.get("comparison"):
+        against = folder / "local_against_federated.png"
+        local_against_federated(document, against)
+        files["local_against_federated"] = str(against)
+    files["report"] = str(folder / "report.html")
+    files["result"] = str(folder / "result.json")
+    _write(folder / "report.html", html_report(document).encode())
+    _write(folder / "result.json", json.dumps(document, indent=1, allow_nan=False).encode())
+
+
+def history_csv(document: dict[str, Any]) -> str:
+    """One row per closed round: what was measured, on which rows, who was absent."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("round", "part", *COLUMNS, *COUNTED, "learning_rate", "seconds", "absent"))
+    for closed in document["history"]:
+        metrics = closed["global"]
+        values = [metrics.get(name) for name in (*COLUMNS, *COUNTED)]
+        shown = ["" if value is None else value for value in values]
+        writer.writerow(
+            (
+                closed["round"],
+                closed["part"],
+                *shown,
+                closed["learning_rate"],
+                closed["seconds"],
+                " ".join(closed["absent"]),
+            )
+        )
+    return text.getvalue()
+
+
+def _write(path: Path, data: bytes) -> str:
+    write_whole(path, data)
+    return str(path)

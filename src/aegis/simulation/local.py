@@ -1,0 +1,251 @@
+"""One whole federation on this machine: from a plan to a model, a result and a report.
+
+    data set -> partition -> one node per hospital -> federate -> registry, comparison, files
+
+Everything that can be wrong with a plan or its data is found before the data root is touched.
+A run that dies is gone on with by name: the journal holds its plan, its options and its state.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from aegis import states
+from aegis.coordinator.steps import Study
+from aegis.errors import BadInput
+from aegis.events import Listener
+from aegis.hospital.node import Node
+from aegis.hospital.site import Memory, Site, SqliteMemory, VolatileMemory
+from aegis.messages import Invite
+from aegis.plan import Plan, check_plan
+from aegis.simulation.document import Finished, document
+from aegis.simulation.files import write_files
+from aegis.simulation.partition import partition
+from aegis.simulation.stacked import StackedHospitals
+from aegis.simulation.starting import starting_point
+from aegis.states import Failed, Idle, RoundSetup, State, Terminated
+from aegis.store.home import Home
+from aegis.store.journal import Journal
+from aegis.store.registry import Registry
+from aegis.tasks.task import DataOptions, Dataset, find_task
+from aegis.wiring import federate
+
+Told = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run came to. ``document`` is the whole result, as in ``result.json``."""
+
+    document: dict[str, Any]
+
+    @property
+    def run(self) -> str:
+        return str(self.document["run"])
+
+    @property
+    def accuracy(self) -> float:
+        """Of the final shared model on all hospitals' held-out rows together."""
+        return float(self.document["global"]["accuracy"])
+
+    @property
+    def model_sha256(self) -> str:
+        return str(self.document["model_sha256"])
+
+    @property
+    def files(self) -> dict[str, str]:
+        return dict(self.document["files"])
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run needs besides its plan, kept in the journal so that it can be resumed."""
+
+    data_directory: str | None = None
+    out: str | None = None
+    compare: bool = True
+
+
+def run(
+    plan: Plan,
+    *,
+    home: Path | None = None,
+    data_directory: Path | None = None,
+    out: Path | None = None,
+    compare: bool = True,
+    listeners: Sequence[Listener] = (),
+    told: Told = lambda text: None,
+) -> RunResult:
+    """Run ``plan`` with all its hospitals in this process.
+
+    ``home`` is the data root (default: AEGIS_HOME or ./aegis-data), ``data_directory`` where data
+    sets lie (default: AEGIS_DATA_DIR), ``out`` where the result goes (default: results/RUN).
+    ``told`` hears what is being compared. Raises ``BadInput`` before anything is written,
+    ``RunAborted`` when a run cannot go on.
+    """
+    check_plan(plan)
+    directory = data_directory or _data_directory()
+    federation = Federation.of(plan, directory)
+    root = _home(home).prepare()
+    with _journal(root) as journal:
+        start = None
+        if plan.model.start is not None:
+            registry = Registry(root, journal)
+            start = starting_point(federation.study, plan.model.start, registry)
+        name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{plan.task}-{secrets.token_hex(3)}"
+        options = Options(_text(directory), _text(out), compare)
+        journal.open_run(name, plan.task, plan.to_json(), plan.sha256, vars(options))
+        going = _Going(federation, root, journal, name, options, listeners, told)
+        return going.on(Idle(), start)
+
+
+def resume(
+    name: str,
+    *,
+    home: Path | None = None,
+    listeners: Sequence[Listener] = (),
+    told: Told = lambda text: None,
+) -> RunResult:
+    """Go on with a run that was interrupted, from its last saved state."""
+    root = _home(home)
+    if not root.database.exists():
+        raise BadInput(f"{root.root} holds no run", way_out="Set AEGIS_HOME to its data root")
+    with _journal(root) as journal:
+        stored = journal.run(name)
+        plan, options = Plan.from_json(stored.plan_json), Options(**stored.options)
+        directory = Path(options.data_directory) if options.data_directory else None
+        federation = Federation.of(plan, directory)
+        state: State = stored.state
+        if isinstance(state, Failed):
+            state = Idle() if state.progress is None else RoundSetup(state.progress)
+        start = None
+        if plan.model.start is not None and isinstance(state, Idle):
+            registry = Registry(root, journal)
+            start = starting_point(federation.study, plan.model.start, registry)
+        journal.give_command(name, None)
+        told(f"going on with {name} from {states.name(state)}")
+        going = _Going(federation, root, journal, name, options, listeners, told)
+        return going.on(state, start)
+
+
+@dataclass(frozen=True)
+class Federation:
+    """A study with its data set, dealt to hospitals as the plan says."""
+
+    study: Study
+    dataset: Dataset
+    sites: Mapping[str, Site]
+
+    @classmethod
+    def of(cls, plan: Plan, directory: Path | None) -> Federation:
+        """Load and deal. Raises ``BadInput`` where the data are missing or cannot be dealt so."""
+        task = find_task(plan.task)
+        data, federated = plan.data, plan.federated
+        dataset = task.load(
+            DataOptions(
+                directory=directory,
+                path=Path(data.path) if data.path else None,
+                rows=data.rows,
+                sites=tuple(data.sites) if data.sites else None,
+                synthetic=data.synthetic,
+                seed=plan.seed,
+            )
+        )
+        parts = partition(
+            dataset,
+            federated.num_clients,
+            federated.partition.by,
+            federated.partition.alpha,
+            plan.seed,
+            data.test_fraction,
+            data.validation_fraction,
+        )
+        sites = {
+            name: Site(name, task.schema, rows.train, rows.validation, rows.test)
+            for name, rows in parts.items()
+        }
+        return cls(Study(plan, task.schema), dataset, sites)
+
+    def nodes(self, memory: Memory) -> dict[str, Node]:
+        return {name: Node(site, memory) for name, site in self.sites.items()}
+
+
+@dataclass(frozen=True)
+class _Going:
+    """A run that has a name and a journal."""
+
+    federation: Federation
+    home: Home
+    journal: Journal
+    name: str
+    options: Options
+    listeners: Sequence[Listener]
+    told: Told
+
+    def on(self, state: State, start: states.StartingPoint | None) -> RunResult:
+        study = self.federation.study
+        memory: Memory = VolatileMemory()
+        if study.plan.server.optimizer == "scaffold":
+            memory = SqliteMemory(self.home.results(self.name) / "hospitals.db")
+        try:
+            nodes = self.federation.nodes(memory)
+            final = state
+            if not isinstance(final, Terminated):
+                if not isinstance(state, Idle):
+                    self._readmit(nodes)
+                road = StackedHospitals(nodes)
+                final = federate(
+                    study,
+                    self.name,
+                    road,
+                    self.journal,
+                    self.listeners,
+                    resume_from=state,
+                    start=start,
+                )
+        finally:
+            memory.close()
+        parent = start.model_sha256 if start is not None else study.plan.model.start
+        registry = Registry(self.home, self.journal)
+        finished = Finished(study, self.federation.dataset, self.federation.sites, final, parent)
+        found = document(
+            finished, registry, self.journal.events(self.name), self.options.compare, self.told
+        )
+        out = Path(self.options.out) if self.options.out else self.home.results(self.name)
+        write_files(found, study.plan, out)
+        return RunResult(found)
+
+    def _readmit(self, nodes: Mapping[str, Node]) -> None:
+        """Nodes of this process are as new after a restart: they are invited again."""
+        plan = self.federation.study.plan
+        for node in nodes.values():
+            node.answer(Invite(self.name, plan.sha256, plan.to_json()))
+
+
+@contextmanager
+def _journal(home: Home) -> Iterator[Journal]:
+    journal = Journal(home.database)
+    try:
+        yield journal
+    finally:
+        journal.close()
+
+
+def _home(home: Path | None) -> Home:
+    return Home(home) if home is not None else Home.from_environment()
+
+
+def _data_directory() -> Path | None:
+    value = os.environ.get("AEGIS_DATA_DIR")
+    return Path(value) if value else None
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path.absolute())

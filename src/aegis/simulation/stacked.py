@@ -1,0 +1,80 @@
+"""A road on which all hospitals live in this process and train as one stack.
+
+Every node admits its request by itself and finishes its reply by itself, gate for gate as on any
+other road; only the arithmetic between the two is done for all of them at once. The model that
+comes out is the one that hospitals asked one by one would have made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aegis.evaluation.histogram import score_many
+from aegis.hospital.node import Node, Scoring, Work
+from aegis.messages import Absence, Answer, Request
+from aegis.training import trainer_for
+
+
+class StackedHospitals:
+    """A transport over ``nodes``, which must all follow the same plan."""
+
+    def __init__(self, nodes: Mapping[str, Node]) -> None:
+        self._nodes = dict(nodes)
+        self._stacks: dict[tuple[int, ...], _Stack] = {}
+
+    def hospitals(self) -> tuple[str, ...]:
+        return tuple(self._nodes)
+
+    def ask(
+        self, requests: Mapping[str, Request], deadline_s: float | None
+    ) -> Mapping[str, Answer]:
+        answers: dict[str, Answer] = {}
+        works: dict[str, Work] = {}
+        scorings: dict[str, Scoring] = {}
+        for name, request in requests.items():
+            if name not in self._nodes:
+                answers[name] = Absence(name, "no such hospital on this road")
+                continue
+            match self._nodes[name].admit(request):
+                case Work() as work:
+                    works[name] = work
+                case Scoring() as scoring:
+                    scorings[name] = scoring
+                case reply:
+                    answers[name] = reply
+        if works:
+            trainer = trainer_for(next(iter(works.values())).job.model)
+            trained = trainer.train_many([work.job for work in works.values()])
+            for (name, work), result in zip(works.items(), trained, strict=True):
+                answers[name] = self._nodes[name].finish(work, result)
+        if scorings:
+            self._score(scorings, answers)
+        return answers
+
+    def _score(self, scorings: Mapping[str, Scoring], answers: dict[str, Answer]) -> None:
+        """All hospitals score the same weights, so one forward pass serves them."""
+        first = next(iter(scorings.values()))
+        key = tuple(id(scoring.design) for scoring in scorings.values())
+        stack = self._stacks.get(key)
+        if stack is None:
+            stack = self._stacks[key] = _Stack(list(scorings.values()))
+        logits = first.model.logits(first.request.weights, stack.design)
+        histograms, losses = score_many(logits, stack.labels, stack.owner, len(scorings))
+        for place, (name, scoring) in enumerate(scorings.items()):
+            answers[name] = self._nodes[name].scored(
+                scoring, histograms[place], float(losses[place])
+            )
+
+
+class _Stack:
+    """The rows of several hospitals below each other; ``owner`` (n,) says whose row it is. Holds
+    the designs it was made of, so that their identity stays theirs."""
+
+    def __init__(self, scorings: list[Scoring]) -> None:
+        self.parts = [scoring.design for scoring in scorings]
+        self.design: NDArray[np.floating] = np.concatenate(self.parts)
+        self.labels = np.concatenate([scoring.labels for scoring in scorings])
+        self.owner = np.repeat(np.arange(len(scorings)), [len(part) for part in self.parts])

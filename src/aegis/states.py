@@ -1,0 +1,176 @@
+"""Where a federation stands. Each state holds just what the next step needs, and nothing else.
+
+    Registration -> Collecting (round 0) -> RoundSetup -> Collecting -> Aggregating -> Broadcasting
+                                                ^                                         |
+                                                +-------------- next round ---------------+
+    Broadcasting -> Terminated        any state -> Failed
+
+``Idle`` is the coordinator between two runs. A state that is saved is enough to go on: what must be
+asked next follows from the state and the plan alone, so a crash between two saves costs time, never
+a round. No state holds a single hospital's update; ``Aggregating`` holds their combination.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aegis.messages import Enrolled, Part, Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The best round so far by the plan's metric on released validation figures."""
+
+    round: int
+    value: float
+    weights: Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What every round inherits. ``round`` counts closed rounds; ``memory`` is the server
+    optimizer's; ``stale`` counts evaluations without improvement."""
+
+    run: str
+    round: int
+    hospitals: tuple[Enrolled, ...]
+    preparation: str
+    weights: Vector
+    learning_rate: float
+    memory: Mapping[str, Vector] = field(default_factory=dict)
+    participation: Mapping[str, int] = field(default_factory=dict)
+    best: Best | None = None
+    stale: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StartingPoint:
+    """A stored model to start from, with the preparation it was trained on."""
+
+    model_sha256: str
+    preparation: str
+    weights: Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Between two runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    run: str
+    invited: tuple[str, ...]
+    enrolled: tuple[Enrolled, ...] = ()
+    start: StartingPoint | None = None
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Tallying:
+    """Collecting, in round 0: the statistics."""
+
+    run: str
+    hospitals: tuple[Enrolled, ...]
+    vocabulary: Mapping[str, tuple[str, ...]] | None = None
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RoundSetup:
+    progress: Progress
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Collecting:
+    progress: Progress
+    asked: tuple[str, ...]
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregating:
+    """``combined`` is the rule's result over all accepted updates, ``control`` SCAFFOLD's."""
+
+    progress: Progress
+    contributors: tuple[str, ...]
+    absent: tuple[str, ...]
+    combined: Vector
+    examples: int
+    control: Vector | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcasting:
+    """The new model goes out to be scored. ``final``: the chosen model, on the test rows."""
+
+    progress: Progress
+    part: Part
+    absent: tuple[str, ...] = ()
+    final: bool = False
+    reason: str = ""
+    status: Literal["completed", "stopped"] = "completed"
+    change: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Terminated:
+    """``histograms`` and ``losses`` are the released scores of the final model, by hospital."""
+
+    progress: Progress
+    status: Literal["completed", "stopped"]
+    reason: str
+    round: int
+    histograms: Mapping[str, NDArray[np.int64]]
+    losses: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """``progress`` is where the run can go on once the reason is gone."""
+
+    run: str
+    reason: str
+    way_out: str = ""
+    progress: Progress | None = None
+
+
+State: TypeAlias = (
+    Idle
+    | Registration
+    | Tallying
+    | RoundSetup
+    | Collecting
+    | Aggregating
+    | Broadcasting
+    | Terminated
+    | Failed
+)
+
+NAMES: Mapping[type, str] = {Tallying: "Collecting"}
+CLASSES: tuple[type, ...] = (
+    Idle,
+    Registration,
+    Tallying,
+    RoundSetup,
+    Collecting,
+    Aggregating,
+    Broadcasting,
+    Terminated,
+    Failed,
+    Progress,
+    Best,
+    StartingPoint,
+    Enrolled,
+)
+
+
+def name(state: State) -> str:
+    """The state's public name, as the documents and the consoles call it."""
+    return NAMES.get(type(state), type(state).__name__)

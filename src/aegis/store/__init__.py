@@ -1,0 +1,1 @@
+"""Memory: the database, the registry, and the files of a run."""

@@ -1,0 +1,75 @@
+"""The data root: where a party keeps everything, and how a file gets there whole or not at all.
+
+AEGIS_HOME (default ./aegis-data)
+├── models/  backups/  experiments/  logs/  results/
+└── federated_learning.db
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from aegis.errors import BadInput
+
+FOLDERS = ("models", "backups", "experiments", "logs", "results")
+
+
+@dataclass(frozen=True)
+class Home:
+    root: Path
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Home:
+        env = os.environ if environment is None else environment
+        return cls(Path(env.get("AEGIS_HOME") or "aegis-data"))
+
+    def prepare(self) -> Home:
+        """Make the folders. Raises ``BadInput`` where the place cannot be written."""
+        try:
+            for folder in FOLDERS:
+                (self.root / folder).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(
+                f"the data root {self.root} cannot be written ({error.strerror})",
+                way_out="Set AEGIS_HOME to a folder of yours",
+            ) from error
+        return self
+
+    @property
+    def database(self) -> Path:
+        return self.root / "federated_learning.db"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    def results(self, run: str) -> Path:
+        return self.root / "results" / run
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write, sync and rename, so that ``path`` holds all of ``data`` or what it held before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    if not hasattr(os, "O_DIRECTORY"):  # Windows has no way to sync a folder
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

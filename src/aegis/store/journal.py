@@ -1,0 +1,198 @@
+"""The journal: one SQLite file in which the coordinator saves before it acts.
+
+Each run has one current state, its list of events and its last command. A save writes the state
+and the events that led to it in one transaction, synced to disk (WAL, synchronous=FULL); whoever
+asks for a run afterwards finds the last saved state and exactly the events that belong to it.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from aegis import codec, states
+from aegis.errors import BadInput, RunAborted
+from aegis.events import Event, as_json
+from aegis.states import State
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS runs (
+    run TEXT PRIMARY KEY, task TEXT NOT NULL, plan TEXT NOT NULL, plan_sha256 TEXT NOT NULL,
+    options TEXT NOT NULL, started TEXT NOT NULL, state_name TEXT, state BLOB, saved TEXT,
+    command TEXT);
+CREATE TABLE IF NOT EXISTS events (
+    run TEXT NOT NULL REFERENCES runs(run), number INTEGER NOT NULL, time TEXT NOT NULL,
+    kind TEXT NOT NULL, event TEXT NOT NULL, PRIMARY KEY (run, number));
+CREATE TABLE IF NOT EXISTS models (
+    sha256 TEXT PRIMARY KEY, run TEXT NOT NULL, task TEXT NOT NULL, created TEXT NOT NULL,
+    card TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS training_history (
+    run TEXT NOT NULL REFERENCES runs(run), round INTEGER NOT NULL, metrics TEXT NOT NULL,
+    PRIMARY KEY (run, round));
+"""
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    run: str
+    task: str
+    plan_json: str
+    options: dict[str, Any]
+    started: str
+    state: State
+    command: str | None
+
+
+class Saving(Protocol):
+    """What the loop needs of a journal."""
+
+    def save(self, run: str, state: State, events: Sequence[Event]) -> None: ...
+
+    def command(self, run: str) -> str | None: ...
+
+
+class Forgetful:
+    """Keeps nothing: for throw-away federations inside one computation."""
+
+    def save(self, run: str, state: State, events: Sequence[Event]) -> None:
+        pass
+
+    def command(self, run: str) -> str | None:
+        return None
+
+
+class Journal:
+    """The coordinator's database. Raises ``BadInput`` where the file is no database of ours."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=30)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.executescript(SCHEMA)
+        except sqlite3.Error as error:
+            raise BadInput(
+                f"the database {path} cannot be opened ({error})",
+                way_out="Move it away, or set AEGIS_HOME to another folder",
+            ) from error
+
+    def open_run(self, run: str, task: str, plan_json: str, sha256: str, options: object) -> None:
+        row = (run, task, plan_json, sha256, json.dumps(options), _now())
+        with self._transaction():
+            self._db.execute(
+                "INSERT INTO runs (run, task, plan, plan_sha256, options, started)"
+                " VALUES (?,?,?,?,?,?)",
+                row,
+            )
+
+    def save(self, run: str, state: State, events: Sequence[Event]) -> None:
+        data = codec.dumps(state)
+        now = _now()
+        with self._transaction():
+            self._db.execute(
+                "UPDATE runs SET state=?, state_name=?, saved=? WHERE run=?",
+                (data, states.name(state), now, run),
+            )
+            if events:
+                self._append(run, events, now)
+
+    def _append(self, run: str, events: Iterable[Event], now: str) -> None:
+        (number,) = self._db.execute(
+            "SELECT COALESCE(MAX(number), 0) FROM events WHERE run=?", (run,)
+        ).fetchone()
+        rows, history = [], []
+        for event in events:
+            number += 1
+            fields = as_json(event)
+            rows.append((run, number, now, fields["event"], json.dumps(fields)))
+            if fields["event"] == "RoundClosed":
+                history.append((run, fields["round"], json.dumps(fields["metrics"])))
+        self._db.executemany("INSERT INTO events VALUES (?,?,?,?,?)", rows)
+        self._db.executemany("INSERT OR REPLACE INTO training_history VALUES (?,?,?)", history)
+
+    def command(self, run: str) -> str | None:
+        row = self._db.execute("SELECT command FROM runs WHERE run=?", (run,)).fetchone()
+        return None if row is None else row[0]
+
+    def give_command(self, run: str, command: str | None) -> None:
+        with self._transaction():
+            done = self._db.execute("UPDATE runs SET command=? WHERE run=?", (command, run))
+        if done.rowcount == 0:
+            raise BadInput(f"no run is called {run}", way_out="See: aegis report --list")
+
+    def run(self, run: str) -> StoredRun:
+        row = self._db.execute(
+            "SELECT task, plan, options, started, state, command FROM runs WHERE run=?", (run,)
+        ).fetchone()
+        if row is None:
+            known = ", ".join(self.runs()[:5]) or "none yet"
+            raise BadInput(f"no run is called {run}", f"the latest are: {known}")
+        task, plan, options, started, data, command = row
+        if data is None:
+            state: State = states.Idle()
+        else:
+            state = codec.loads(data, states.CLASSES)
+        return StoredRun(run, task, plan, json.loads(options), started, state, command)
+
+    def runs(self) -> list[str]:
+        """Run names, latest first."""
+        found = self._db.execute("SELECT run FROM runs ORDER BY started DESC, run DESC")
+        return [run for (run,) in found]
+
+    def events(self, run: str, after: int = 0) -> list[tuple[int, str, dict[str, Any]]]:
+        """(number, UTC time, event) in order."""
+        found = self._db.execute(
+            "SELECT number, time, event FROM events WHERE run=? AND number>? ORDER BY number",
+            (run, after),
+        )
+        return [(number, time, json.loads(event)) for number, time, event in found]
+
+    def add_model(self, sha256: str, run: str, task: str, card: str) -> None:
+        with self._transaction():
+            self._db.execute(
+                "INSERT OR IGNORE INTO models VALUES (?,?,?,?,?)",
+                (sha256, run, task, _now(), card),
+            )
+
+    def models(self) -> list[tuple[str, str, str, str, str]]:
+        """(sha256, run, task, created, card) of every version, oldest first."""
+        return self._db.execute(
+            "SELECT sha256, run, task, created, card FROM models ORDER BY created, sha256"
+        ).fetchall()
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _transaction(self) -> _Transaction:
+        return _Transaction(self._db)
+
+
+class _Transaction:
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> None:
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            raise RunAborted(
+                f"the journal cannot be written ({error})", way_out="Check the disk, then resume"
+            ) from error
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        try:
+            self._db.execute("COMMIT" if kind is None else "ROLLBACK")
+        except sqlite3.OperationalError as error:
+            raise RunAborted(
+                f"the journal cannot be written ({error})", way_out="Check the disk, then resume"
+            ) from error
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

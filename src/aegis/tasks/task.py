@@ -1,0 +1,165 @@
+"""A task: what is learned, from which columns, with which model by default.
+
+A task is one frozen value in one file, found by name among the entry points of the group
+``aegis.tasks``; an installed package adds a task by naming one there. What a task loads is a
+``Dataset`` of ``Rows``. Rows of tables are named columns (numbers as float64 with NaN where a
+value is missing, categories as text with "" where missing); rows of images are one array. No
+column is standardised, filled in or encoded here: that follows from the statistics round.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aegis.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Column:
+    """``low`` and ``high`` are the public range, known without looking at any patient."""
+
+    name: str
+    kind: Literal["number", "flag", "category"]
+    description: str
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    categories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Schema:
+    columns: tuple[Column, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    def __getitem__(self, name: str) -> Column:
+        return next(column for column in self.columns if column.name == name)
+
+    @property
+    def sha256(self) -> str:
+        text = json.dumps(
+            [[c.name, c.kind, c.unit, c.low, c.high, list(c.categories)] for c in self.columns],
+            separators=(",", ":"),
+        )
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Rows:
+    """``labels`` (n,) holds 0 and 1. ``attributes`` (age, sex, ...) serve partitions, Table 1 and
+    fairness; the model sees ``inputs`` only."""
+
+    inputs: Mapping[str, NDArray[Any]] | NDArray[np.floating]
+    labels: NDArray[np.int64]
+    attributes: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> Rows:
+        if isinstance(self.inputs, np.ndarray):
+            inputs: Mapping[str, NDArray[Any]] | NDArray[np.floating] = self.inputs[index]
+        else:
+            inputs = {name: values[index] for name, values in self.inputs.items()}
+        attributes = {name: values[index] for name, values in self.attributes.items()}
+        return Rows(inputs, self.labels[index], attributes)
+
+
+def below(parts: Sequence[Rows]) -> Rows:
+    """The rows of all parts, one part below the other; attributes that all of them have."""
+    inputs: Mapping[str, NDArray[Any]] | NDArray[np.floating]
+    if isinstance(parts[0].inputs, np.ndarray):
+        inputs = np.concatenate([np.asarray(part.inputs) for part in parts])
+    else:
+        names = list(parts[0].inputs)
+        inputs = {
+            name: np.concatenate([part.inputs[name] for part in parts])  # type: ignore[call-overload]
+            for name in names
+        }
+    shared = [name for name in parts[0].attributes if all(name in p.attributes for p in parts)]
+    return Rows(
+        inputs,
+        np.concatenate([part.labels for part in parts]),
+        {name: np.concatenate([part.attributes[name] for part in parts]) for name in shared},
+    )
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """``sites`` (n,) names the centre of each row where the data have real ones; ``held_out`` (n,)
+    marks the test rows where the source publishes a split. ``synthetic`` data are labelled so
+    wherever they show."""
+
+    rows: Rows
+    source: str
+    sites: NDArray[np.str_] | None = None
+    held_out: NDArray[np.bool_] | None = None
+    synthetic: bool = False
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """The plan's ``data`` section, as a task sees it. ``directory`` is where data sets lie."""
+
+    directory: Path | None = None
+    path: Path | None = None
+    rows: Literal["complete", "all"] = "complete"
+    sites: tuple[str, ...] | None = None
+    synthetic: bool = False
+    seed: int = 0
+
+
+@runtime_checkable
+class Task(Protocol):
+    """``preset`` holds the plan keys that this task sets where a plan is silent."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def positive(self) -> str: ...
+    @property
+    def schema(self) -> Schema: ...
+    @property
+    def credits(self) -> str: ...
+    @property
+    def preset(self) -> Mapping[str, Any]: ...
+    def load(self, options: DataOptions) -> Dataset: ...
+
+
+@cache
+def task_names() -> tuple[str, ...]:
+    return tuple(sorted({entry.name for entry in entry_points(group="aegis.tasks")}))
+
+
+@cache
+def find_task(name: str) -> Task:
+    """The task called ``name``; a name that is not there is a ``BadInput`` with the nearest one."""
+    for entry in entry_points(group="aegis.tasks"):
+        if entry.name == name:
+            found = entry.load()
+            if not isinstance(found, Task):
+                raise BadInput(
+                    f"the task {name} from {entry.value} is not a task",
+                    "it needs name, title, positive, schema, credits, preset and load",
+                )
+            return found
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, task_names(), 1, 0.5)
+    hint = f"Did you mean {near[0]}?" if near else "See: aegis data list"
+    raise BadInput(f"no task is called {name}", f"the tasks are {', '.join(task_names())}", hint)

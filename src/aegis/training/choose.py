@@ -1,0 +1,29 @@
+"""Which trainer a model gets."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from aegis.tasks.models import Perceptron
+from aegis.training.batched import StackedTrainer
+from aegis.training.linear import LinearTrainer
+from aegis.training.trainer import Trainer
+
+
+def trainer_for(model: Perceptron) -> Trainer:
+    """The trainer of ``model``, the same one in every round: it keeps what the last round laid out.
+
+    Networks train in the stacked engine, one hospital or a thousand, so that each road gives the
+    same model to the last bit.
+    """
+    return _networks() if model.hidden else _linear()
+
+
+@cache
+def _networks() -> StackedTrainer:
+    return StackedTrainer()
+
+
+@cache
+def _linear() -> LinearTrainer:
+    return LinearTrainer()

@@ -1,0 +1,134 @@
+"""The seam of training: a job goes in, a contribution comes out, one at a time or many at once.
+
+A trainer turns (weights, rows, settings) into one flat vector. ``train_many`` gives the same
+vectors for a stack of hospitals at another speed: equal to 1e-5 in float32 and 1e-12 in float64.
+Batches come from ``order``, a counter-based shuffle keyed by (seed, round, epoch, hospital), so any
+engine, any order of hospitals and any subset of them sees the same batches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aegis.messages import Vector
+from aegis.tasks.models import Perceptron
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the plan fixes for local training.
+
+    ``solver``: ``sgd`` takes local mini-batch steps; ``gradient`` returns one full-batch step;
+    ``newton`` returns gradient and curvature for the coordinator to solve. ``local_steps``, where
+    set, counts optimizer steps and replaces ``local_epochs``. ``l2`` is the ridge penalty
+    l2/2 * |w|^2 added to the SUM of all hospitals' log-losses (scikit-learn's 1/C), never on a
+    bias. ``proximal_mu`` pulls towards the weights received (FedProx, Li et al. 2020).
+    """
+
+    solver: Literal["sgd", "gradient", "newton"] = "sgd"
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    batch_size: int = 32
+    local_epochs: int = 1
+    local_steps: int | None = None
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    proximal_mu: float = 0.0
+    l2: float = 0.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """One hospital's work in one round.
+
+    ``design`` is (n, inputs), ``labels`` (n,) of 0 and 1, ``weights`` flat. ``correction``
+    (SCAFFOLD's c - c_i, Karimireddy et al. 2020) is added to every step's gradient.
+    """
+
+    hospital: str
+    seed: int
+    round: int
+    model: Perceptron
+    weights: Vector
+    design: NDArray[np.floating]
+    labels: NDArray[np.int64]
+    learning_rate: float
+    total_examples: int
+    settings: Settings
+    correction: Vector | None = None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """``vector`` is the change of the weights after local training (for ``newton``: the mean
+    gradient, then the upper triangle of the mean Hessian, row by row). ``steps`` counts optimizer
+    steps, ``loss`` is the mean log-loss over the rows before the first step."""
+
+    vector: Vector
+    steps: int
+    loss: float
+
+
+class Trainer(Protocol):
+    def train(self, job: Job) -> Trained: ...
+
+    def train_many(self, jobs: Sequence[Job]) -> list[Trained]: ...
+
+
+_GAMMA = np.uint64(0x9E3779B97F4A7C15)
+_LAST = np.uint64(2**64 - 1)
+
+
+def shuffle_key(seed: int, round: int, epoch: int, hospital: str) -> np.uint64:
+    """64 bits that name one shuffle."""
+    text = f"aegis/shuffle/v1|{seed}|{round}|{epoch}|{hospital}"
+    return np.uint64(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big"))
+
+
+def scrambled(keys: NDArray[np.uint64], counters: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """SplitMix64 (Steele, Lea and Flood 2014) of key + counter * gamma, broadcast. Each pair gives
+    64 well-mixed bits in any order of asking, and one key never gives the same bits twice. Not for
+    secrets."""
+    with np.errstate(over="ignore"):
+        z = keys + counters * _GAMMA
+        z ^= z >> np.uint64(30)
+        z *= np.uint64(0xBF58476D1CE4E5B9)
+        z ^= z >> np.uint64(27)
+        z *= np.uint64(0x94D049BB133111EB)
+        z ^= z >> np.uint64(31)
+    return z
+
+
+def order(
+    keys: NDArray[np.uint64], rows: int, counts: NDArray[np.intp] | None = None
+) -> NDArray[np.intp]:
+    """The shuffled row numbers, (len(keys), rows): the rows by their scrambled number.
+
+    With ``counts`` (len(keys),) each shuffle is of its first ``counts`` rows only, as it would be
+    alone; what stands behind them is filling.
+    """
+    numbers = np.arange(1, rows + 1, dtype=np.uint64)
+    z = scrambled(keys[:, None], numbers)
+    if counts is not None:
+        z[numbers > counts[:, None].astype(np.uint64)] = _LAST
+    return np.argsort(z, axis=1)  # no two rows of one key are equal, so any sort gives the same
+
+
+def batches(job: Job) -> list[NDArray[np.intp]]:
+    """The row numbers of every step, epoch after epoch; the last batch of an epoch may be short."""
+    rows, size = len(job.labels), job.settings.batch_size
+    per_epoch = -(-rows // size)
+    steps = job.settings.local_steps or job.settings.local_epochs * per_epoch
+    found: list[NDArray[np.intp]] = []
+    epoch = 0
+    while rows and len(found) < steps:
+        key = np.array([shuffle_key(job.seed, job.round, epoch, job.hospital)])
+        shuffled = order(key, rows)[0]
+        found += [shuffled[at : at + size] for at in range(0, rows, size)]
+        epoch += 1
+    return found[:steps]

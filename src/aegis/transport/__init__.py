@@ -1,0 +1,1 @@
+"""The road between the coordinator and the hospitals."""

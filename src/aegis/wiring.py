@@ -1,0 +1,106 @@
+"""The only wiring: a study, a road, a journal and listeners become a federation that runs.
+
+The loop is: ask what the state wants to know, step, save, tell. A state is saved before anything it
+implies is done (a question asked, an event told), so a process that dies anywhere resumes from the
+last saved state and ends with the same model. Between two steps the loop looks whether somebody
+left a command: ``pause``, ``resume`` or ``stop``.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from aegis.coordinator.closing import chosen
+from aegis.coordinator.steps import Study, asks, step
+from aegis.errors import AegisError, RunAborted
+from aegis.events import Event, Listener, RunStarted
+from aegis.states import (
+    Collecting,
+    Failed,
+    Idle,
+    Registration,
+    RoundSetup,
+    StartingPoint,
+    State,
+    Terminated,
+)
+from aegis.store.journal import Saving
+from aegis.transport.transport import Transport
+
+log = logging.getLogger("aegis")
+
+
+def federate(
+    study: Study,
+    run: str,
+    transport: Transport,
+    journal: Saving,
+    listeners: Sequence[Listener] = (),
+    *,
+    resume_from: State | None = None,
+    start: StartingPoint | None = None,
+    rest: Callable[[float], None] = time.sleep,
+) -> Terminated:
+    """Run to the end and return how it ended.
+
+    Raises ``RunAborted`` where the run cannot go on; its journal then holds the reason. Listeners
+    are told after each save, in order; one that fails is logged and does not stop a federation.
+    """
+    state = resume_from if resume_from is not None else Idle()
+    pending: list[Event] = []
+    if isinstance(state, Idle):
+        plan = study.plan
+        pending.append(
+            RunStarted(
+                run,
+                plan.task,
+                plan.sha256,
+                plan.seed,
+                plan.federated.num_rounds,
+                plan.effective_trust,
+            )
+        )
+        state = Registration(run, tuple(transport.hospitals()), start=start)
+    deadline = study.plan.federated.deadline_s
+    while not isinstance(state, Terminated | Failed):
+        state = _obeyed(study, run, state, journal, rest)
+        requests = asks(study, state)
+        if requests:
+            _save(journal, run, state, pending, listeners)
+            pending = []
+        answers = transport.ask(requests, deadline) if requests else {}
+        done = step(study, state, answers)
+        state, pending = done.state, [*pending, *done.events]
+    _save(journal, run, state, pending, listeners)
+    if isinstance(state, Failed):
+        raise RunAborted(f"the run {run} was aborted: {state.reason}", way_out=state.way_out)
+    return state
+
+
+def _save(
+    journal: Saving, run: str, state: State, events: list[Event], listeners: Sequence[Listener]
+) -> None:
+    journal.save(run, state, events)
+    for event in events:
+        for listener in listeners:
+            try:
+                listener(event)
+            except (AegisError, OSError, ValueError) as error:
+                log.warning("a listener missed %s: %s", type(event).__name__, error)
+
+
+def _obeyed(
+    study: Study, run: str, state: State, journal: Saving, rest: Callable[[float], None]
+) -> State:
+    """The state after the last command: waiting out a pause, or on the way to an early end."""
+    while (command := journal.command(run)) == "pause":
+        rest(0.2)
+    if command != "stop":
+        return state
+    match state:
+        case RoundSetup(progress=progress) | Collecting(progress=progress):
+            return chosen(study.plan, progress, "stopped by command", "stopped")
+        case _:
+            return state
