@@ -79,20 +79,26 @@ class Node:
         return self.site.name
 
     def answer(self, request: Request) -> Reply:
-        match self.admit(request):
-            case Work() as work:
-                return self.finish(work, trainer_for(work.job.model).train(work.job))
-            case Scoring() as scoring:
-                logits = scoring.model.logits(scoring.request.weights, scoring.design)
-                return self.scored(scoring, *score(logits, scoring.labels))
-            case reply:
-                return reply
+        try:
+            match self.admit(request):
+                case Work() as work:
+                    return self.finish(work, trainer_for(work.job.model).train(work.job))
+                case Scoring() as scoring:
+                    logits = scoring.model.logits(scoring.request.weights, scoring.design)
+                    return self.scored(scoring, *score(logits, scoring.labels))
+                case reply:
+                    return reply
+        except AegisError as error:
+            return self.refusal(request, error)
 
     def admit(self, request: Request) -> Work | Scoring | Reply:
         try:
             return self._admit(request)
         except AegisError as error:
-            return Refusal(request.run, request.round, self.name, str(error))
+            return self.refusal(request, error)
+
+    def refusal(self, request: Request, error: AegisError) -> Refusal:
+        return Refusal(request.run, request.round, self.name, str(error))
 
     def finish(self, work: Work, trained: Trained) -> Reply:
         request = work.request

@@ -6,8 +6,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aegis.plan.layers import FOLLOWING
 from aegis.plan.sentences import show
+
+_TWINS = ("trust", "secure_aggregation.enabled")
 
 
 @dataclass(frozen=True)
@@ -18,10 +19,13 @@ class Edit:
     note: str = ""
 
     def phrase(self, said: Collection[str]) -> str:
-        """The edit as someone would type it: keys that would follow by themselves left out."""
-        shown = {k: v for k, v in self.changes.items() if k not in FOLLOWING or k in said}
-        shown = shown or dict([next(iter(self.changes.items()))])
-        changes = " and ".join(f"{k}: {show(v)}" for k, v in shown.items())
+        """The edit as someone would type it. Trust and the secure sum follow from one another, so
+        of the two only what was said is named."""
+        both = all(twin in self.changes for twin in _TWINS)
+        named = [twin for twin in _TWINS if twin in said] or [_TWINS[0]]
+        hidden = [twin for twin in _TWINS if twin not in named] if both else []
+        shown = {key: value for key, value in self.changes.items() if key not in hidden}
+        changes = " and ".join(f"{key}: {show(value)}" for key, value in shown.items())
         return f"{changes} ({self.note})" if self.note else changes
 
 

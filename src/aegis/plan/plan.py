@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NoReturn
 
 from aegis.errors import PlanError
@@ -64,29 +65,45 @@ class Plan(Keys):
 
     def to_json(self) -> str:
         """Canonical JSON: all keys, sorted, no spaces, ASCII."""
-        plain = {path: _plain(value) for path, value in self.values.items()}
-        return json.dumps(nest(plain), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return _canonical(self)
 
     @property
     def sha256(self) -> str:
-        return hashlib.sha256(self.to_json().encode("ascii")).hexdigest()
+        return _digest(self)
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
         """The plan of ``to_json``. A key it lacks takes its default, whatever is installed here."""
-        try:
-            document = json.loads(text, parse_constant=_refuse_constant)
-            if not isinstance(document, dict):
-                raise ValueError("it is not an object")
-            flat = dict(flatten(document))
-        except (ValueError, RecursionError) as error:
-            raise PlanError(f"this is no plan in JSON ({error})") from error
-        return cls(**{**defaults(), **flat})
+        return _parsed(text)
 
     @classmethod
     def schema(cls) -> dict[str, Any]:  # type: ignore[override]
         """JSON schema of a plan file: descriptions, units, bounds."""
         return Keys.model_json_schema()
+
+
+# A thousand simulated hospitals ask for the same hash in every round; plans are frozen values.
+@lru_cache(maxsize=64)
+def _canonical(plan: Plan) -> str:
+    plain = {path: _plain(value) for path, value in plan.values.items()}
+    return json.dumps(nest(plain), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+@lru_cache(maxsize=64)
+def _digest(plan: Plan) -> str:
+    return hashlib.sha256(_canonical(plan).encode("ascii")).hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _parsed(text: str) -> Plan:
+    try:
+        document = json.loads(text, parse_constant=_refuse_constant)
+        if not isinstance(document, dict):
+            raise ValueError("it is not an object")
+        flat = dict(flatten(document))
+    except (ValueError, RecursionError) as error:
+        raise PlanError(f"this is no plan in JSON ({error})") from error
+    return Plan(**{**defaults(), **flat})
 
 
 def _plain(value: Any) -> Any:

@@ -89,11 +89,26 @@ def value_fault(path: str, value: Any) -> str:
     if number and not math.isfinite(value):
         return f"{path} must be {need(schema)}, and finite, got {show(value)}"
     whole = schema.get("type") == "integer"
-    if number and "anyOf" not in schema and _bounds(schema) and not (whole and value % 1):
-        return f"{path} must be {_bounds(schema)}, got {got}"
+    if (
+        number
+        and "anyOf" not in schema
+        and _bounds(schema)
+        and not (whole and isinstance(value, float))
+    ):
+        return f"{path} must be {_crossed(schema, value)}, got {got}"
     sentence = f"{path} must be {need(schema)}, got {got}"
     near = get_close_matches(str(value), schema.get("enum", ()), 1, 0.6)
     return f"{sentence}; did you mean {near[0]}?" if near else sentence
+
+
+def _crossed(schema: Mapping[str, Any], value: float) -> str:
+    """The bound that a number crossed; for a share the whole range."""
+    highest = schema.get("maximum", schema.get("exclusiveMaximum", math.inf))
+    if highest <= 1:
+        return _bounds(schema)
+    upper = ("maximum", "exclusiveMaximum")
+    low = value < highest
+    return _bounds({k: v for k, v in schema.items() if (k in upper) is not low})
 
 
 def _looks_like_number(value: Any) -> bool:

@@ -110,7 +110,8 @@ def _leaves(node: Any, above: str, source: str, seen: set[int]) -> Iterator[tupl
     for name, value in node.value:
         where = f"file {source} line {name.start_mark.line + 1}"
         if name.id != "scalar":
-            yield above, f"{where} has {_kind(name)} as a key; keys are words"
+            line = where.removeprefix("file ")
+            yield above, f"{line} has {_kind(name)} as a key; keys are words"
             continue
         path = f"{above}{name.value}"
         if path in lines:

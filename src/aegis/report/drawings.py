@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aegis.report.charts import Axis, Curve, Mark, axis, curve, mark
-from aegis.report.gains import Gain, Measure, gains
+from aegis.report.gains import Gain, Measure, gains, own_together
 from aegis.report.hospital_tables import finding, share_with_interval
 from aegis.report.tables import shown_hospitals
 from aegis.report.wording import (
@@ -169,9 +169,12 @@ def _curve(
         return None
     references = []
     pooled = number(mapping(result.get("pooled")).get(key))
+    together = own_together(result) if key == "accuracy" else None
     own = number(mapping(result.get("mean_local")).get(key))
-    if own is not None:
-        references.append(("own", "Hospitals’ own models, mean", own))
+    if together is not None:
+        references.append(("own", "Hospitals’ own models", together[0] / together[1]))
+    elif own is not None:
+        references.append(("own", "Hospitals’ own models (mean of hospitals)", own))
     if pooled is not None:
         references.append(("pooled", "All rows in one place", pooled))
     exact = percent if key == "accuracy" else "{:.3f}".format
@@ -179,7 +182,8 @@ def _curve(
     text = f"Shared model {exact(start)} after round {first:.0f}"
     if len(scored) > 1:
         text += f", {exact(end)} after round {last:.0f}"
-    text += "".join(f"; {label.lower()} {exact(v)}" for _, label, v in references) + "."
+    text += "".join(f"; {label[0].lower()}{label[1:]} {exact(v)}" for _, label, v in references)
+    text += "."
     return curve(key, title, text, scored, references, said, band)
 
 

@@ -65,9 +65,24 @@ def gains(result: Mapping[str, Any]) -> tuple[Gain, ...]:
     compared = sequence(mapping(result.get("comparison")).get("hospitals"))
     found = [_compared(mapping(entry)) for entry in compared]
     named = {gain.hospital for gain in found}
-    beside = [_beside(mapping(entry)) for entry in sequence(result.get("hospitals"))]
-    found += [gain for gain in beside if gain.hospital not in named]
+    others = map(mapping, sequence(result.get("hospitals")))
+    found += [_beside(entry) for entry in others if entry.get("name") not in named]
     return tuple(sorted(found, key=_rank))
+
+
+def own_together(result: Mapping[str, Any]) -> tuple[int, int] | None:
+    """How often the own models were right, each on its own hospital's test patients, and of how
+    many; None unless these are all the patients that the shared model was tested on."""
+    right = total = 0
+    for gain in gains(result):
+        if not gain.examples:
+            continue
+        if gain.own is None:
+            return None
+        right += round(gain.own.value * gain.examples)
+        total += gain.examples
+    tested = number(mapping(result.get("global")).get("examples"))
+    return (right, total) if total and tested == total else None
 
 
 def tally(found: tuple[Gain, ...]) -> dict[Word, int]:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aegis.errors import BadInput
+from aegis.tasks.task import Schema
 
 NORMAL_95 = 1.959963984540054
 FLATTEST = 1e-10
@@ -27,14 +28,18 @@ PRESENT = "present against absent"
 
 
 def odds_ratios(
-    names: Sequence[str], weights: NDArray[np.floating], hessian_total: NDArray[np.floating]
+    names: Sequence[str],
+    weights: NDArray[np.floating],
+    hessian_total: NDArray[np.floating],
+    schema: Schema | None = None,
 ) -> list[dict[str, Any]] | str:
     """The result's ``odds_ratios``, or the reason why there are none.
 
     ``weights`` (d + 1,) are the coefficients in the order of ``names``, then the intercept;
     ``hessian_total`` (d + 1, d + 1) is the sum over all rows, not the mean, at these weights.
-    Each entry has ``feature, odds_ratio, low, high, p, per``. A figure beyond the largest float
-    (one outcome only) is None. Raises ``BadInput`` where shapes do not fit.
+    Each entry has ``feature, label, odds_ratio, low, high, p, per``; ``label`` is the column's
+    description where ``schema`` is given. A figure beyond the largest float (one outcome only) is
+    None. Raises ``BadInput`` where shapes do not fit.
     """
     d = len(names)
     beta = np.asarray(weights, dtype=np.float64)
@@ -51,7 +56,8 @@ def odds_ratios(
         return reason
     errors = np.sqrt(np.diag(covariance))
     return [
-        _entry(name, float(b), float(se))
+        {"feature": name, "label": _label(schema, name), **_entry(float(b), float(se))}
+        | {"per": per(name)}
         for name, b, se in zip(names, beta[:d], errors[:d], strict=True)
     ]
 
@@ -61,15 +67,27 @@ def per(feature: str) -> str:
     return PRESENT if "=" in feature or feature.endswith(" missing") else PER_SD
 
 
-def _entry(name: str, beta: float, error: float) -> dict[str, Any]:
+def _label(schema: Schema | None, name: str) -> str:
+    """``thal=normal`` becomes ``Thallium scan: normal``."""
+    if schema is None:
+        return name
+    column, equals, value = name.partition("=")
+    missing = not equals and name not in schema.names and name.endswith(" missing")
+    column = name.removesuffix(" missing") if missing else column
+    if column not in schema.names:
+        return name
+    text = schema[column].description or column
+    text = text[:1].upper() + text[1:]
+    return f"{text}: {'missing' if missing else value}" if missing or equals else text
+
+
+def _entry(beta: float, error: float) -> dict[str, Any]:
     reach = NORMAL_95 * error
     return {
-        "feature": name,
         "odds_ratio": _exp(beta),
         "low": _exp(beta - reach),
         "high": _exp(beta + reach),
         "p": math.erfc(abs(beta) / error / math.sqrt(2.0)),
-        "per": per(name),
     }
 
 

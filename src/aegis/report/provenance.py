@@ -31,7 +31,7 @@ def origins(result: Mapping[str, Any]) -> list[tuple[str, str, bool]]:
     licence = str(data.get("licence") or data.get("credits") or NOT_RECORDED)
     found = [
         ("Run", _text(result, "run"), True),
-        ("Status", _text(result, "status"), False),
+        ("Status", _status(result), False),
         ("Data", source + ("" if rows is None else f"; {counted(round(rows), 'row')}"), False),
     ]
     if licence not in (NOT_RECORDED, source):
@@ -63,7 +63,7 @@ def repeating(result: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
     run = str(result.get("run") or "RUN")
     commands = (
         f"aegis run {plan if isinstance(plan, str) and plan else 'PLAN.yaml'}",
-        f"aegis models verify {str(result.get('model_sha256') or 'SHA256')[:12]}",
+        f"aegis models verify {run}",
         f"aegis report {run} --html report.html",
     )
     if has_noise(result):
@@ -182,6 +182,12 @@ def _simplest(result: Mapping[str, Any]) -> str:
 def _text(result: Mapping[str, Any], key: str) -> str:
     value = result.get(key)
     return NOT_RECORDED if value is None or value == "" else str(value)
+
+
+def _status(result: Mapping[str, Any]) -> str:
+    reason = result.get("reason")
+    status = _text(result, "status")
+    return f"{status} ({reason})" if isinstance(reason, str) and reason else status
 
 
 def _joined(result: Mapping[str, Any], *keys: str) -> str:

@@ -16,10 +16,10 @@ from aegis.report.wording import (
     measured,
     number,
     p_value,
+    ratio,
     score,
     seconds,
     sequence,
-    significant,
 )
 
 
@@ -118,14 +118,12 @@ def odds_table(result: Mapping[str, Any]) -> Table | None:
 
 def _odds(entry: Mapping[str, Any]) -> tuple[str, ...]:
     name = str(entry.get("feature", "unnamed"))
-    ratio, low, high = (number(entry.get(key)) for key in ("odds_ratio", "low", "high"))
+    odds, low, high = (number(entry.get(key)) for key in ("odds_ratio", "low", "high"))
     return (
-        name,
+        str(entry.get("label") or name),
         str(entry.get("per") or per(name)),
-        "n/a: not estimable" if ratio is None else significant(ratio),
-        "n/a: not estimable"
-        if low is None or high is None
-        else f"{significant(low)} to {significant(high)}",
+        "n/a: not estimable" if odds is None else ratio(odds),
+        "n/a: not estimable" if low is None or high is None else f"{ratio(low)} to {ratio(high)}",
         p_value(number(entry.get("p"))),
     )
 

@@ -33,11 +33,12 @@ class Table:
 def shown_hospitals(result: Mapping[str, Any], most: int = MOST_ROWS) -> tuple[set[str], str]:
     """The hospitals that tables and charts name, and the sentence that says which they are."""
     names = [str(mapping(h).get("name", "unnamed")) for h in sequence(result.get("hospitals"))]
-    ranked = [gain.hospital for gain in gains(result)]
+    found = gains(result)
+    ranked = [gain.hospital for gain in found]
     everyone = list(dict.fromkeys([*ranked, *names]))
     if len(everyone) <= most:
         return set(everyone), ""
-    if any(gain.difference is not None for gain in gains(result)):
+    if any(gain.difference is not None for gain in found):
         picked = [*everyone[: most // 2], *ranked[-(most - most // 2) :]]
         which = "half of them those that gained most, half those that gained least"
     else:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aegis.report.disclosure import coordinator_saw, epsilon, has_noise
-from aegis.report.gains import gains, measure, tally
+from aegis.report.gains import Measure, gains, measure, own_together, tally
 from aegis.report.wording import (
     NBSP,
     absent,
@@ -21,7 +21,6 @@ from aegis.report.wording import (
     mapping,
     number,
     percent,
-    points,
     sequence,
     significant,
 )
@@ -71,6 +70,11 @@ def headline(result: Mapping[str, Any]) -> str:
             f"One model was trained with {counted(hospitals_in(result), 'hospital')}; whether it "
             "is better than their own models was not tested."
         )
+    if compared > 1 and not better and not worse:
+        return (
+            "There is no clear difference between the shared model and the hospital’s own model in "
+            f"any of {compared} hospitals."
+        )
     if compared == 1:
         word = (
             "clearly better than"
@@ -103,9 +107,8 @@ def subtitle(result: Mapping[str, Any]) -> str:
 
 def explanation(result: Mapping[str, Any]) -> list[str]:
     """The verdict's numbers, in sentences."""
-    found = [text for text in (_ended(result), _right(result), _means(result)) if text]
-    found.append(_pooled(result))
-    return found
+    found = [_ended(result), _right(result), _own_right(result), _pooled(result), _means(result)]
+    return [text for text in found if text]
 
 
 def right_answers(metrics: Any) -> str:
@@ -150,17 +153,28 @@ def _right(result: Mapping[str, Any]) -> str:
     )
 
 
+def _own_right(result: Mapping[str, Any]) -> str:
+    together = own_together(result)
+    if together is None:
+        return ""
+    right, total = together
+    return (
+        "The hospitals’ own models, each trained and tested on its own hospital’s patients, were "
+        f"right for {right:,} of the same {total:,} ({percent(right / total)})."
+    )
+
+
 def _means(result: Mapping[str, Any]) -> str:
     shared, own = measure(result.get("mean_hospitals")), measure(result.get("mean_local"))
     if shared is None or own is None:
         return ""
-    with_interval = f" (95{NBSP}% interval {interval(shared.interval)})" if shared.interval else ""
+    sure = f" (95{NBSP}% interval {interval(shared.interval)})" if shared.interval else ""
     total, alone = hospitals_in(result), own_models(result)
     which = "" if alone == total else f" ({alone} of {total} could train one)"
     return (
-        f"Averaged over the {counted(total, 'hospital')}, each counting the same, "
-        f"it was right for {percent(shared.value)} of the test patients{with_interval} and the "
-        f"hospitals’ own models, trained alone{which}, for {percent(own.value)}."
+        f"With each of the {counted(total, 'hospital')} counting the same, the shared model is "
+        f"right for {percent(shared.value)}{sure} and the own models{which} for "
+        f"{percent(own.value)}."
     )
 
 
@@ -168,9 +182,10 @@ def _pooled(result: Mapping[str, Any]) -> str:
     pooled = measure(result.get("pooled"))
     if pooled is None:
         return f"There is no reference with all rows in one place ({_why_not_pooled(result)})."
+    answers = right_answers(result.get("pooled"))
     return (
         "A model trained on all rows in one place, which sharing a model avoids, was right for "
-        f"{percent(pooled.value)} of the same test patients."
+        + (f"{answers} ({percent(pooled.value)})." if answers else f"{percent(pooled.value)}.")
     )
 
 
@@ -191,26 +206,31 @@ def _shared(result: Mapping[str, Any]) -> Figure:
     return Figure(
         "Shared model is right",
         percent(overall.value),
-        interval(overall.interval),
-        f"{right_answers(metrics)} test patients; AUC "
-        + (absent(metrics, "auc") if auc is None else f"{auc:.3f}"),
+        right_answers(metrics),
+        (f"95{NBSP}% interval {interval(overall.interval)}" if overall.interval else "No interval")
+        + f"; AUC {absent(metrics, 'auc') if auc is None else f'{auc:.3f}'}",
     )
 
 
 def _own(result: Mapping[str, Any]) -> Figure:
     shared, own = measure(result.get("mean_hospitals")), measure(result.get("mean_local"))
     label = "Hospitals’ own models are right"
-    if own is None:
+    together = own_together(result)
+    if own is None and together is None:
         reason = result.get("comparison_reason")
         why = reason if isinstance(reason, str) and reason else "not computed in this run"
         return Figure(label, "n/a", "", f"No hospital’s own model: {why}")
-    below = f"mean of {counted(own_models(result), 'hospital')}"
+    means = f"Mean of {counted(own_models(result), 'hospital')}: own {_said(own)}"
     if shared is not None:
-        below += (
-            f"; shared model, same mean: {percent(shared.value)} "
-            f"({points(shared.value - own.value)})"
-        )
-    return Figure(label, percent(own.value), "", below)
+        means += f", shared {_said(shared)}"
+    if together is None:
+        return Figure(label, _said(own), "", means)
+    right, total = together
+    return Figure(label, percent(right / total), f"{right:,} of {total:,}", means)
+
+
+def _said(found: Measure | None) -> str:
+    return "n/a: not computed" if found is None else percent(found.value)
 
 
 def _together(result: Mapping[str, Any]) -> Figure:
@@ -218,10 +238,8 @@ def _together(result: Mapping[str, Any]) -> Figure:
     label = "With all rows in one place"
     if pooled is None:
         return Figure(label, "n/a", "", f"No reference: {_why_not_pooled(result)}")
-    below = "reference only: hospitals would have to hand over their rows"
-    n = test_patients(result)
-    beside = "" if n is None else f"of the same {n:,}"
-    return Figure(label, percent(pooled.value), beside, below)
+    below = "Reference only: hospitals would have to hand over their rows"
+    return Figure(label, percent(pooled.value), right_answers(result.get("pooled")), below)
 
 
 def _privacy(result: Mapping[str, Any]) -> Figure:

@@ -120,7 +120,7 @@ def patients(value: Any) -> str:
 def p_value(value: float | None) -> str:
     if value is None:
         return "n/a: not estimable"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+    return f"<{NBSP}0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def significant(value: float, digits: int = 3) -> str:
@@ -129,6 +129,11 @@ def significant(value: float, digits: int = 3) -> str:
         text = f"{value:.{digits}g}"
         return text if "e" not in text else f"{value:,.0f}"
     return f"{value:.{digits - 1}e}"
+
+
+def ratio(value: float) -> str:
+    """An odds ratio: two decimals where they say something."""
+    return f"{value:.2f}" if 0.1 <= value < 100 else significant(value)
 
 
 def seconds(value: Any) -> str:

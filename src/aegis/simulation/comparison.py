@@ -94,60 +94,54 @@ def compare(
 ) -> dict[str, Any]:
     """What goes into the result: ``pooled``, ``local`` by hospital, ``mean_local``, ``comparison``.
 
-    ``shared`` is the federated model as each hospital would use it.
+    ``shared`` is the federated model as each hospital would use it. Each hospital's own model is
+    judged on its own test rows, where its patients are the ones it knows, and on everybody's
+    (``everywhere``), where a model has to travel.
     """
-    local: dict[str, dict[str, Any] | None] = {}
+    everyone = pooled_site(sites)
+    together = np.concatenate([_right(shared[name], site) for name, site in sites.items()])
+    local: dict[str, dict[str, Any] | None] = dict.fromkeys(sites)
     rows: list[dict[str, Any]] = []
     for number, (name, site) in enumerate(sites.items()):
-        if len(site.test) == 0:
-            local[name] = None
-            continue
         told(name)
         try:
             own = fit_alone(study, site)
         except RunAborted:
-            local[name] = None
             continue
-        logits = own.logits(site.test)
-        local[name] = metrics(*score(logits, site.test.labels))
-        rows.append(
-            _row(
-                name,
-                site,
-                _correct(logits, site),
-                _correct(shared[name].logits(site.test), site),
-                number,
-            )
-        )
-    everyone = pooled_site(sites)
+        if len(site.test):
+            local[name] = metrics(*score(own.logits(site.test), site.test.labels))
+            row = _beside(_right(own, site), _right(shared[name], site), number)
+            everywhere = _beside(_right(own, everyone), together, number)
+            rows.append({"name": name, **row, "everywhere": everywhere})
     try:
-        pooled: dict[str, Any] | None = metrics(
-            *score(fit_alone(study, everyone).logits(everyone.test), everyone.test.labels)
-        )
+        fitted = fit_alone(study, everyone)
+        pooled = metrics(*score(fitted.logits(everyone.test), everyone.test.labels))
     except RunAborted:
         pooled = None
     return {
         "pooled": pooled,
         "local": local,
         "mean_local": mean_metrics(list(local.values())),
-        "comparison": {"hospitals": rows, "summary": _summary(rows)},
+        "comparison": {
+            "hospitals": rows,
+            "summary": _summary(rows),
+            "summary_everywhere": _summary([row["everywhere"] for row in rows]),
+        },
     }
 
 
-def _row(
-    name: str, site: Site, alone: NDArray[np.bool_], federated: NDArray[np.bool_], seed: int
-) -> dict[str, Any]:
+def _beside(alone: NDArray[np.bool_], federated: NDArray[np.bool_], seed: int) -> dict[str, Any]:
     difference, low, high = paired_difference(federated, alone, seed=seed)
     return {
-        "name": name,
-        "examples": len(site.test),
-        "alone": {"accuracy": float(alone.mean()), "ci95": _pair(wilson(alone.sum(), len(alone)))},
-        "federated": {
-            "accuracy": float(federated.mean()),
-            "ci95": _pair(wilson(federated.sum(), len(federated))),
-        },
+        "examples": len(alone),
+        "alone": _share(alone),
+        "federated": _share(federated),
         "difference": {"accuracy": difference, "ci95": [low, high]},
     }
+
+
+def _share(right: NDArray[np.bool_]) -> dict[str, Any]:
+    return {"accuracy": float(right.mean()), "ci95": list(wilson(int(right.sum()), len(right)))}
 
 
 def _summary(rows: list[dict[str, Any]]) -> dict[str, int]:
@@ -156,10 +150,7 @@ def _summary(rows: list[dict[str, Any]]) -> dict[str, int]:
     return {"better": better, "worse": worse, "no_clear_difference": len(rows) - better - worse}
 
 
-def _correct(logits: NDArray[np.floating], site: Site) -> NDArray[np.bool_]:
-    right: NDArray[np.bool_] = (logits >= 0) == (site.test.labels == 1)
+def _right(fitted: Fitted, site: Site) -> NDArray[np.bool_]:
+    """For each test row of the site, whether the model says what is."""
+    right: NDArray[np.bool_] = (fitted.logits(site.test) >= 0) == (site.test.labels == 1)
     return right
-
-
-def _pair(bounds: tuple[float, float]) -> list[float]:
-    return [float(bounds[0]), float(bounds[1])]

@@ -146,9 +146,8 @@ class Federation:
     @classmethod
     def of(cls, plan: Plan, directory: Path | None) -> Federation:
         """Load and deal. Raises ``BadInput`` where the data are missing or cannot be dealt so."""
-        task = find_task(plan.task)
-        data, federated = plan.data, plan.federated
-        dataset = task.load(
+        data = plan.data
+        dataset = find_task(plan.task).load(
             DataOptions(
                 directory=directory,
                 path=Path(data.path) if data.path else None,
@@ -158,6 +157,12 @@ class Federation:
                 seed=plan.seed,
             )
         )
+        return cls.dealt(plan, dataset)
+
+    @classmethod
+    def dealt(cls, plan: Plan, dataset: Dataset) -> Federation:
+        """Deal a data set to hospitals as the plan says."""
+        schema, data, federated = find_task(plan.task).schema, plan.data, plan.federated
         parts = partition(
             dataset,
             federated.num_clients,
@@ -168,10 +173,10 @@ class Federation:
             data.validation_fraction,
         )
         sites = {
-            name: Site(name, task.schema, rows.train, rows.validation, rows.test)
+            name: Site(name, schema, rows.train, rows.validation, rows.test)
             for name, rows in parts.items()
         }
-        return cls(Study(plan, task.schema), dataset, sites)
+        return cls(Study(plan, schema), dataset, sites)
 
     def nodes(self, memory: Memory) -> dict[str, Node]:
         return {name: Node(site, memory) for name, site in self.sites.items()}

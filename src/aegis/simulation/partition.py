@@ -73,12 +73,14 @@ def partition(
         case "iid":
             shuffled = _shuffled(np.arange(len(dataset.rows)), seed, "iid")
             names, groups = _numbered(count), np.array_split(shuffled, count)
+    if by != "site":
+        groups = _evened(groups)
     held_out = dataset.held_out if by == "site" else None
     return {
         name: _divided(
-            dataset, np.sort(g), held_out, name, seed, test_fraction, validation_fraction
+            dataset, np.sort(group), held_out, name, seed, test_fraction, validation_fraction
         )
-        for name, g in zip(names, _evened(groups), strict=True)
+        for name, group in zip(names, groups, strict=True)
     }
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from aegis.errors import AegisError
 from aegis.evaluation.histogram import score_many
 from aegis.hospital.node import Node, Scoring, Work
 from aegis.messages import Absence, Answer, Request
@@ -62,7 +63,12 @@ class StackedHospitals:
         if stack is None:
             stack = self._stacks[key] = _Stack(list(scorings.values()))
         logits = first.model.logits(first.request.weights, stack.design)
-        histograms, losses = score_many(logits, stack.labels, stack.owner, len(scorings))
+        try:
+            histograms, losses = score_many(logits, stack.labels, stack.owner, len(scorings))
+        except AegisError as error:
+            for name, scoring in scorings.items():
+                answers[name] = self._nodes[name].refusal(scoring.request, error)
+            return
         for place, (name, scoring) in enumerate(scorings.items()):
             answers[name] = self._nodes[name].scored(
                 scoring, histograms[place], float(losses[place])

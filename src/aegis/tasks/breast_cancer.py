@@ -82,7 +82,7 @@ class BreastCancer:
             "federated": {
                 "num_clients": 5,
                 "num_rounds": 12,
-                "partition": {"by": "dirichlet", "alpha": 0.5},
+                "partition": {"by": "dirichlet", "alpha": 1.0},
             },
             "model": {"name": "logistic", "init": "zeros"},
             "training": {"solver": "newton", "l2": 2.0, "tolerance": 1e-8},

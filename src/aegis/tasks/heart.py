@@ -155,12 +155,10 @@ def _dataset(
             way_out="For your own file use task: table",
         )
     names = centres.chosen(options.sites)
-    tables = [
-        lookalike.heart_table(name, options.seed)
-        if options.synthetic
-        else centres.read(options.directory, name)
-        for name in names
-    ]
+    if options.synthetic:
+        tables = [lookalike.heart_table(name, options.seed) for name in names]
+    else:
+        tables = [centres.read(options.directory, name) for name in names]
     held_out = None
     if options.rows == "complete":
         tables = [centres.complete(table) for table in tables]

@@ -197,7 +197,8 @@ def _features(schema: Schema, total: Mapping[tuple[str, str], float]) -> Iterato
             count = max(total[name, "count"], 1.0)
             mean = total[name, "sum"] / count
             spread = float(np.sqrt(max(total[name, "squares"] / count - mean * mean, 0.0)))
-            flat = spread <= 1e-9 * max(1.0, abs(mean))
+            # Squares and mean cancel to about 1e-7 of the mean, so below that nothing is known.
+            flat = spread <= 1e-6 * abs(mean)
             yield Feature(name, name, centre=mean, scale=1.0 if flat else spread)
         if total[name, "missing"] > 0:
             yield Feature(name, f"{name} missing", missing=True)

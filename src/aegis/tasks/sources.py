@@ -150,11 +150,11 @@ def _sha256(path: Path) -> str:
 def _check(path: Path, source: Source, shown: str = "") -> None:
     """``shown`` is the address that the bytes come from, where they are not yet a file."""
     found = _sha256(path)
-    if found != source.sha256:
-        raise DataError(
-            f"{shown or path} has the sha256 {found}",
-            f"the published {source.name} has {source.sha256}",
-            "Nothing was kept; try again later"
-            if shown
-            else f"Altered copies are refused; bring the original: aegis data fetch {source.dataset}",
-        )
+    if found == source.sha256:
+        return
+    refusal = f"Altered copies are refused; bring the original: aegis data fetch {source.dataset}"
+    raise DataError(
+        f"{shown or path} has the sha256 {found}",
+        f"the published {source.name} has {source.sha256}",
+        "Nothing was kept; try again later" if shown else refusal,
+    )

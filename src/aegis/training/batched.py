@@ -7,24 +7,25 @@ Models without hidden layers go the same way. Neither threads nor PyTorch are us
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aegis.errors import BadInput
 from aegis.messages import Vector
 from aegis.tasks.models import Perceptron
 from aegis.training.cohort import Cohort, Cohorts, Piece, step_width
 from aegis.training.dropout import dropout_key, kept
-from aegis.training.layout import Array, Layout, Part, Stack, inside_logits, layout
+from aegis.training.layout import Array, Layout, Part, Stack, layout, turned_forward
 from aegis.training.threads import one_thread
-from aegis.training.trainer import Job, Settings, Trained
+from aegis.training.trainer import Job, Settings, Trained, as_steps
 
 _WINDOW = 1 << 19  # numbers of gathered rows at a time
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 _REMEMBERED = 4
+
+Kind = TypeVar("Kind", bound=Hashable)
 
 
 class StackedTrainer:
@@ -40,32 +41,28 @@ class StackedTrainer:
 
     def train_many(self, jobs: Sequence[Job]) -> list[Trained]:
         """One answer per job, in their order; the vectors of one model are rows of one array."""
-        alike: dict[tuple[Perceptron, Settings, int], list[int]] = {}
-        room: dict[Perceptron, list[int]] = {}
-        for number, job in enumerate(jobs):
-            settings = _as_steps(job.settings)
-            width = step_width(len(job.labels), settings.batch_size)
-            alike.setdefault((job.model, settings, width), []).append(number)
-            room.setdefault(job.model, []).append(number)
-        vectors: dict[int, Vector] = {}
-        for model, numbers in room.items():
-            matrix = np.zeros((len(numbers), model.size), self._dtype or model.dtype)
-            vectors.update(zip(numbers, matrix, strict=True))
         found: dict[int, Trained] = {}
         with one_thread(), np.errstate(over="ignore", invalid="ignore", under="ignore"):
-            for (model, settings, width), numbers in alike.items():
-                group = [(jobs[number], vectors[number]) for number in numbers]
-                results = (
-                    self._train(model, settings, width, group) if width else [(0, 0.0)] * len(group)
-                )
-                for number, (steps, loss) in zip(numbers, results, strict=True):
-                    found[number] = Trained(vectors[number], steps, loss)
+            for model, numbers in _grouped(range(len(jobs)), lambda n: jobs[n].model):
+                vectors = np.zeros((len(numbers), model.size), self._dtype or model.dtype)
+                room = dict(zip(numbers, vectors, strict=True))
+                for given, like in _grouped(numbers, lambda n: jobs[n].settings):
+                    settings = as_steps(given)
+                    widths = [step_width(len(jobs[n].labels), settings.batch_size) for n in like]
+                    for width in set(widths):
+                        group = [n for n, w in zip(like, widths, strict=True) if w == width]
+                        pairs = [(jobs[n], room[n]) for n in group]
+                        results = self._train(model, settings, width, pairs)
+                        for n, (steps, loss) in zip(group, results, strict=True):
+                            found[n] = Trained(room[n], steps, loss)
         return [found[number] for number in range(len(jobs))]
 
     def _train(
         self, model: Perceptron, settings: Settings, width: int, group: list[tuple[Job, Vector]]
     ) -> list[tuple[int, float]]:
         """Steps and loss of each job; its change is written into the vector beside it."""
+        if not width:
+            return [(0, 0.0)] * len(group)
         jobs = [job for job, _ in group]
         cohort = self._cohorts.of(
             model, settings, width, jobs, np.dtype(self._dtype or model.dtype)
@@ -74,41 +71,42 @@ class StackedTrainer:
         stack = self._stack(model, width, cohort)
         starts = _starts(layers, jobs, cohort.table.dtype)
         for piece in cohort.pieces:
-            start = np.stack([starts[place] for place in piece.places])
+            start = _together([starts[place] for place in piece.places])
             _descend(stack, piece, cohort, settings, [jobs[place] for place in piece.places], start)
-            change = np.subtract(stack.weights[: len(start)], start, out=start)
+            change = stack.weights[: len(piece.places)]
+            change -= start
             for row, place in zip(change, piece.places, strict=True):
                 np.take(row, layers.outward, out=group[place][1], mode="clip")
-        losses = [
-            _loss(layers, cohort, start, int(at), int(rows))
-            for start, at, rows in zip(starts, cohort.offsets, cohort.rows, strict=True)
-        ]
+        losses = _losses(stack, cohort, starts)
         return list(zip(cohort.steps.tolist(), losses, strict=True))
 
     def _stack(self, model: Perceptron, width: int, cohort: Cohort) -> Stack:
         stack = self._stacks.pop((model, width), None)
-        if stack is None or stack.capacity < cohort.most:
-            stack = Stack(model, width, cohort.most, cohort.table.dtype)
+        if stack is None or stack.capacity < cohort.beside:
+            stack = Stack(model, width, cohort.beside, cohort.table.dtype)
         self._stacks[model, width] = stack
         while len(self._stacks) > _REMEMBERED:
             self._stacks.pop(next(iter(self._stacks)))
         return stack
 
 
-def _as_steps(settings: Settings) -> Settings:
-    """One full-batch step is one step with a batch that holds every row."""
-    match settings.solver:
-        case "sgd":
-            return settings
-        case "gradient":
-            kept_terms = replace(Settings(), weight_decay=settings.weight_decay, l2=settings.l2)
-            return replace(kept_terms, batch_size=2**62, local_steps=1)
-        case "newton":
-            raise BadInput(
-                "solver newton was asked of the stacked engine",
-                "it takes sgd and gradient",
-                "Use model.name: logistic for newton",
-            )
+def _grouped(numbers: Iterable[int], kind: Callable[[int], Kind]) -> list[tuple[Kind, list[int]]]:
+    """Numbers of equal kind together, in order. Most share one object, so that is asked first."""
+    same: dict[int, tuple[Kind, list[int]]] = {}
+    for number in numbers:
+        value = kind(number)
+        same.setdefault(id(value), (value, []))[1].append(number)
+    equal: dict[Kind, list[int]] = {}
+    for value, members in same.values():
+        equal.setdefault(value, []).extend(members)
+    return [(value, sorted(members)) for value, members in equal.items()]
+
+
+def _together(starts: list[Vector]) -> Array:
+    """(hospitals, size), or (1, size) where all start at the same weights."""
+    if all(start is starts[0] for start in starts):
+        return starts[0][None]
+    return np.stack(starts)
 
 
 def _starts(layers: Layout, jobs: list[Job], dtype: np.dtype[np.floating]) -> list[Vector]:
@@ -120,17 +118,29 @@ def _starts(layers: Layout, jobs: list[Job], dtype: np.dtype[np.floating]) -> li
     return [turned[id(job.weights)] for job in jobs]
 
 
-def _loss(layers: Layout, cohort: Cohort, start: Vector, at: int, rows: int) -> float:
-    """One hospital's mean log-loss at its start."""
-    total = 0.0
-    for low in range(at, at + rows, 256):
-        high = min(low + 256, at + rows)
-        columns = np.ascontiguousarray(cohort.table[low:high].T)
-        wrong = inside_logits(layers, start, columns) * cohort.signs[low:high]
-        lost = np.log1p(np.exp(-np.abs(wrong)))
-        lost += np.maximum(wrong, 0)
-        total += float(lost.sum(dtype=np.float64))
-    return total / rows
+def _losses(stack: Stack, cohort: Cohort, starts: list[Vector]) -> list[float]:
+    """Each hospital's mean log-loss at its start."""
+    logits = np.empty_like(cohort.signs)
+    masks = [None] * len(stack.layout.shapes)  # nothing is dropped where a loss is measured
+    blocks = zip(cohort.firsts.tolist(), cohort.counts.tolist(), strict=True)
+    pushed = None
+    for start, (first, count) in zip(starts, blocks, strict=True):
+        if start is not pushed:
+            pushed, forward = start, turned_forward(start[None], stack.layout)
+        for low in range(first, first + count, stack.capacity):
+            high = min(low + stack.capacity, first + count)
+            columns = np.ascontiguousarray(cohort.table[low:high].transpose(0, 2, 1))
+            logits[low:high] = stack.first(high - low).push(forward, columns, masks)[:, 0]
+    wrong = logits * cohort.signs
+    lost = np.log1p(np.exp(-np.abs(wrong)))
+    lost += np.maximum(wrong, 0)
+    lost *= np.abs(cohort.signs)
+    by_block = lost.sum(axis=1, dtype=np.float64)
+    order = np.argsort(cohort.firsts)
+    sums = np.empty(len(starts))
+    sums[order] = np.add.reduceat(by_block, cohort.firsts[order])
+    means: list[float] = (sums / cohort.rows).tolist()
+    return means
 
 
 def _descend(
@@ -144,21 +154,28 @@ def _descend(
     # Plain descent folds the rate into the rows' weights; Adam needs the gradient itself.
     scale = np.ones(hospitals) if adam else rates
     slope, offset = _pull(stack.layout, settings, jobs, scale, start)
-    moments = [np.zeros(start.shape, dtype) for _ in range(2 if adam else 1)]
-    keys = np.array([dropout_key(job.seed, job.round, job.hospital) for job in jobs])
+    kept_moments = 2 if adam else 1 if settings.momentum else 0
+    moments = [np.zeros((hospitals, model.size), dtype) for _ in range(kept_moments)]
+    masks: list[Array | None] = [None] * len(model.hidden)
+    keys = np.zeros(hospitals, np.uint64)
+    if any(model.dropout):
+        keys[:] = [dropout_key(job.seed, job.round, job.hospital) for job in jobs]
     index = piece.shuffled(jobs)
     half, slots = (scale / 2)[:, None], np.arange(width)
-    window = max(1, _WINDOW // (hospitals * width * cohort.table.shape[1]))
+    table = cohort.table.reshape(-1, cohort.table.shape[-1])
+    all_signs = cohort.signs.reshape(-1)
+    window = max(1, _WINDOW // (hospitals * width * table.shape[1]))
     for low in range(0, len(piece.active), window):
         high, working = low + window, piece.active[low]
         taken, filled = index[low:high, :working], piece.filled[low:high, :working, None]
-        rows = np.take(cohort.table, taken, axis=0, mode="clip")
+        rows = np.take(table, taken, axis=0, mode="clip")
         columns = np.ascontiguousarray(rows.transpose(0, 1, 3, 2))
-        signs = np.take(cohort.signs, taken, mode="clip")[:, :, None]
+        signs = np.take(all_signs, taken, mode="clip")[:, :, None]
         shares = ((slots < filled) * (half[:working] / filled)).astype(dtype)[:, :, None]
         for here, active in enumerate(piece.active[low:high]):
             part = stack.first(active)
-            masks = _masks(model, keys[:active], low + here, width, dtype)
+            if any(model.dropout):
+                masks = _masks(model, keys[:active], low + here, width, dtype)
             of_step = (here, slice(active))
             part.derive(rows[of_step], columns[of_step], signs[of_step], shares[of_step], masks)
             if slope is not None:
@@ -203,7 +220,7 @@ def _pull(
     if settings.proximal_mu:
         offset = (-settings.proximal_mu * column).astype(start.dtype) * start
     if any(job.correction is not None for job in jobs):
-        none = np.zeros(start.shape[1])
+        none = np.zeros(layers.penalised.shape)
         given = [none if c is None else c[layers.inward] for c in (job.correction for job in jobs)]
         shift = (column * np.stack(given)).astype(start.dtype)
         offset = shift if offset is None else offset + shift

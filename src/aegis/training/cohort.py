@@ -60,8 +60,10 @@ class Piece:
 
 
 class Cohort:
-    """``table`` (all rows, inputs + 1) holds the hospitals' rows with a last column of ones,
-    ``signs`` (all rows,) is 1 - 2 * label; hospital k has ``rows[k]`` rows from ``offsets[k]``."""
+    """``table`` (blocks, width, inputs + 1) holds the hospitals' rows with a last column of ones,
+    ``signs`` (blocks, width) is 1 - 2 * label, and 0 where a hospital's last block is filled up.
+    Hospital k has ``rows[k]`` rows in ``counts[k]`` blocks from ``firsts[k]`` on; ``beside``
+    blocks fit the cache together."""
 
     def __init__(
         self, model: Perceptron, settings: Settings, width: int, jobs: list[Job], dtype: Float
@@ -73,16 +75,18 @@ class Cohort:
             self.steps = np.full(len(jobs), settings.local_steps, np.intp)
         else:
             self.steps = settings.local_epochs * per_epoch
+        self.counts = per_epoch
         line = np.lexsort((-per_epoch, -self.steps))
-        self.table = np.ones((int(self.rows.sum()), model.inputs + 1), dtype)
-        self.signs = np.empty(len(self.table), dtype)
-        self.offsets = np.empty(len(jobs), np.intp)
-        at = 0
-        for place in line.tolist():
-            job, end = jobs[place], at + len(jobs[place].labels)
-            self.table[at:end, :-1] = job.design
-            self.signs[at:end] = 1 - 2 * job.labels
-            self.offsets[place], at = at, end
+        self.firsts = np.empty(len(jobs), np.intp)
+        self.firsts[line] = np.cumsum(per_epoch[line]) - per_epoch[line]
+        self.table = np.zeros((int(per_epoch.sum()), width, model.inputs + 1), dtype)
+        self.signs = np.zeros(self.table.shape[:2], dtype)
+        table, signs = self.table.reshape(-1, model.inputs + 1), self.signs.reshape(-1)
+        for job, first, rows in zip(jobs, self.firsts.tolist(), self.rows.tolist(), strict=True):
+            at = slice(first * width, first * width + rows)
+            table[at, :-1] = job.design
+            table[at, -1] = 1
+            signs[at] = 1 - 2 * job.labels
         most = _beside(model, width, dtype)
         self.pieces: list[Piece] = []
         start = 0
@@ -90,11 +94,11 @@ class Cohort:
             if (
                 stop == len(jobs)
                 or stop - start == most
-                or 2 * per_epoch[line[stop]] < per_epoch[line[start]]
+                or 4 * per_epoch[line[stop]] < per_epoch[line[start]]
             ):
                 self.pieces.append(self._piece(line[start:stop], per_epoch[line[start:stop]]))
                 start = stop
-        self.most = max(len(piece.places) for piece in self.pieces)
+        self.beside = min(most, max(8, *(len(piece.places) for piece in self.pieces)))
 
     def _piece(self, places: NDArray[np.intp], per_epoch: NDArray[np.intp]) -> Piece:
         steps, rows = self.steps[places], self.rows[places]
@@ -104,7 +108,7 @@ class Cohort:
         epoch, batch = np.minimum(step // per_epoch, epochs - 1), step % per_epoch
         return Piece(
             places=places.tolist(),
-            offsets=self.offsets[places],
+            offsets=self.firsts[places] * self.width,
             rows=rows,
             epochs=epochs,
             width=self.width,

@@ -10,13 +10,13 @@ column of ones stands for the bias, and one product gives the gradient of both. 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aegis.messages import Vector
 from aegis.tasks.models import Perceptron
 
 Array = NDArray[np.floating]
@@ -78,91 +78,96 @@ class Stack:
 
 
 class Part:
-    """Views of the first hospitals of a ``Stack``, made once; ``derive`` is one step's gradient."""
+    """Views of the first hospitals of a ``Stack``, made once. Signals, rows and logits have one
+    block of ``width`` rows per hospital."""
 
     def __init__(self, stack: Stack, hidden: tuple[int, ...], hospitals: int) -> None:
         self.weights, self.gradient = stack.weights[:hospitals], stack.gradient[:hospitals]
         self.scratch = stack.scratch[:hospitals]
-        self.blocks = _blocks(self.weights, stack.layout.shapes)
-        self.wanted = _blocks(self.gradient, stack.layout.shapes)
-        self.forward = [self.blocks[0], *(block.transpose(0, 2, 1) for block in self.blocks[1:])]
-        self.backward = [block[:, :-1] for block in self.blocks]
-        self.signals = stack.signals[:hospitals]
-        self.alive = stack.alive[:hospitals]
-        self.alive_bytes = self.alive.view(np.int8)
-        self.slopes_all = stack.slopes[:hospitals]
+        blocks = _blocks(self.weights, stack.layout)
+        self._forward = turned_forward(self.weights, stack.layout)
+        self._backward = [block[:, :-1] for block in blocks]
+        self._wanted = _blocks(self.gradient, stack.layout)
+        self._signals = stack.signals[:hospitals]
+        self._alive = stack.alive[:hospitals]
+        self._alive_bytes = self._alive.view(np.int8)
+        self._all_slopes = stack.slopes[:hospitals]
         ends = np.cumsum([units + 1 for units in hidden]).tolist()
         spans = [(end - units - 1, end) for end, units in zip(ends, hidden, strict=True)]
-        self.with_ones = [self.signals[:, start:end] for start, end in spans]
-        self.raised = [self.signals[:, start : end - 1] for start, end in spans]
-        self.slopes = [self.slopes_all[:, start : end - 1] for start, end in spans]
-        self.errors = [error[:hospitals] for error in stack.errors]
-        self.turned = [turned[:hospitals] for turned in stack.turned]
-        self.error_rows = [error.transpose(0, 2, 1) for error in self.errors]
-        self.logit = stack.logit[:hospitals]
-        self.logit_column = self.logit.transpose(0, 2, 1)
-        self.zero, self.half = stack.logit.dtype.type(0), stack.logit.dtype.type(0.5)
+        self._with_ones = [self._signals[:, start:end] for start, end in spans]
+        self._raised = [self._signals[:, start : end - 1] for start, end in spans]
+        self._slopes = [self._all_slopes[:, start : end - 1] for start, end in spans]
+        self._errors = [error[:hospitals] for error in stack.errors]
+        self._turned = [turned[:hospitals] for turned in stack.turned]
+        self._error_rows = [error.transpose(0, 2, 1) for error in self._errors]
+        self._logit = stack.logit[:hospitals]
+        self._logit_column = self._logit.transpose(0, 2, 1)
+        self._zero, self._half = stack.logit.dtype.type(0), stack.logit.dtype.type(0.5)
 
-    def derive(
-        self, rows: Array, columns: Array, signs: Array, shares: Array, masks: list[Array | None]
-    ) -> None:
-        """Puts the gradient of the log-loss at ``weights`` into ``gradient``.
-
-        ``rows`` (hospital, width, inputs + 1) and ``columns``, the same turned; ``signs`` is
-        1 - 2 * label; ``shares`` is half the weight of each row, 0 for filling. ``masks`` holds
-        per hidden layer what dropout multiplies with, or None.
-        """
-        signal, last = columns, len(self.errors)
-        for layer in range(last):
+    def push(
+        self, forward: Sequence[Array], columns: Array, masks: Sequence[Array | None]
+    ) -> Array:
+        """Logits (hospitals, 1, width) of ``columns`` (hospitals, inputs + 1, width). ``masks``
+        holds per hidden layer what dropout multiplies with, or None."""
+        signal = columns
+        for layer, raised in enumerate(self._raised):
             # Into another array: numpy's maximum is slow where it overwrites its input.
-            np.matmul(self.forward[layer], signal, out=self.errors[layer])
-            raised = np.maximum(self.errors[layer], self.zero, out=self.raised[layer])
+            before = np.matmul(forward[layer], signal, out=self._errors[layer])
+            np.maximum(before, self._zero, out=raised)
             mask = masks[layer]
             if mask is not None:
                 raised *= mask
-            signal = self.with_ones[layer]
-        logit = np.matmul(self.forward[last], signal, out=self.logit)
+            signal = self._with_ones[layer]
+        return np.matmul(forward[-1], signal, out=self._logit)
+
+    def derive(
+        self,
+        rows: Array,
+        columns: Array,
+        signs: Array,
+        shares: Array,
+        masks: Sequence[Array | None],
+    ) -> None:
+        """Puts the gradient of the log-loss at ``weights`` into ``gradient``.
+
+        ``rows`` (hospitals, width, inputs + 1) and ``columns``, the same turned; ``signs`` is
+        1 - 2 * label; ``shares`` is half the weight of each row, 0 for filling.
+        """
+        last = len(self._errors)
         # sigmoid(z) - label = (tanh(z / 2) + 1 - 2 * label) / 2, which cannot overflow
-        logit *= self.half
-        np.tanh(logit, out=logit)
-        logit += signs
-        logit *= shares
+        error = self.push(self._forward, columns, masks)
+        error *= self._half
+        np.tanh(error, out=error)
+        error += signs
+        error *= shares
         if not last:
-            np.matmul(logit, rows, out=self.wanted[0])
+            np.matmul(error, rows, out=self._wanted[0])
             return
-        np.greater(self.signals, self.zero, out=self.alive)
-        np.copyto(self.slopes_all, self.alive_bytes)
-        for slope, mask in zip(self.slopes, masks, strict=True):
+        np.greater(self._signals, self._zero, out=self._alive)
+        np.copyto(self._all_slopes, self._alive_bytes)
+        for slope, mask in zip(self._slopes, masks, strict=True):
             if mask is not None:
                 slope *= mask
-        np.matmul(signal, self.logit_column, out=self.wanted[last])
-        error = np.multiply(self.backward[last], logit, out=self.errors[last - 1])
-        error *= self.slopes[last - 1]
+        np.matmul(self._with_ones[-1], self._logit_column, out=self._wanted[last])
+        error = np.multiply(self._backward[last], error, out=self._errors[-1])
+        error *= self._slopes[-1]
         for layer in range(last - 1, 0, -1):
-            np.copyto(self.turned[layer], self.error_rows[layer])
-            np.matmul(self.with_ones[layer - 1], self.turned[layer], out=self.wanted[layer])
-            error = np.matmul(self.backward[layer], error, out=self.errors[layer - 1])
-            error *= self.slopes[layer - 1]
-        np.matmul(error, rows, out=self.wanted[0])
+            np.copyto(self._turned[layer], self._error_rows[layer])
+            np.matmul(self._with_ones[layer - 1], self._turned[layer], out=self._wanted[layer])
+            error = np.matmul(self._backward[layer], error, out=self._errors[layer - 1])
+            error *= self._slopes[layer - 1]
+        np.matmul(error, rows, out=self._wanted[0])
 
 
-def inside_logits(layers: Layout, weights: Vector, columns: Array) -> Array:
-    """(rows,) logits of ``columns`` (inputs + 1, rows) under one inside vector."""
-    signal, last = columns, len(layers.shapes) - 1
-    for layer, block in enumerate(_blocks(weights[None], layers.shapes)):
-        here = (block[0].T if layer else block[0]) @ signal
-        if layer == last:
-            logits: Array = here[0]
-            return logits
-        signal = np.empty((len(here) + 1, here.shape[1]), here.dtype)
-        np.maximum(here, here.dtype.type(0), out=signal[:-1])
-        signal[-1] = 1
-    raise AssertionError("a perceptron has a last layer")
+def turned_forward(inside: Array, layers: Layout) -> list[Array]:
+    """Each layer's (n, out, in + 1) of n inside vectors, as ``Part.push`` multiplies with it."""
+    first, *later = _blocks(inside, layers)
+    return [first, *(block.transpose(0, 2, 1) for block in later)]
 
 
-def _blocks(flat: Array, shapes: tuple[tuple[int, int], ...]) -> list[Array]:
+def _blocks(flat: Array, layers: Layout) -> list[Array]:
     found, at = [], 0
-    for rows, columns in shapes:
+    for rows, columns in layers.shapes:
         found.append(flat[:, at : at + rows * columns].reshape(len(flat), rows, columns))
         at += rows * columns
     return found

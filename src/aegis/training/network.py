@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -16,10 +17,7 @@ from aegis.errors import MissingExtra
 from aegis.messages import Vector
 from aegis.training.dropout import dropout_key, kept
 from aegis.training.threads import one_thread
-from aegis.training.trainer import Job, Trained, batches
-
-if TYPE_CHECKING:
-    import torch
+from aegis.training.trainer import Job, Trained, as_steps, batches
 
 
 class NetworkTrainer:
@@ -31,6 +29,7 @@ class NetworkTrainer:
     def train(self, job: Job) -> Trained:
         dtype = np.dtype(self._dtype or job.model.dtype)
         start = job.weights.astype(dtype)
+        job = replace(job, settings=as_steps(job.settings))
         if not len(job.labels):
             return Trained(np.zeros(job.model.size, dtype), 0, 0.0)
         with one_thread(), _torch() as torch:
@@ -43,7 +42,7 @@ class NetworkTrainer:
             parameters = [p for linear in linears for p in (linear.weight, linear.bias)]
             optimizer = _optimizer(torch, job, parameters)
             pulls = _Pulls(torch, job, start, parameters)
-            steps = [_full_batch(job)] if job.settings.solver == "gradient" else batches(job)
+            steps = batches(job)
             for number, index in enumerate(steps):
                 rows = torch.from_numpy(index)
                 optimizer.zero_grad()
@@ -73,7 +72,7 @@ def _torch() -> Iterator[Any]:
         torch.set_num_threads(before)
 
 
-def _layers(torch: Any, job: Job, start: Vector) -> list[torch.nn.Linear]:
+def _layers(torch: Any, job: Job, start: Vector) -> list[Any]:
     tensors = job.model.tensors(start)
     linears = []
     for number, (fan_in, fan_out) in enumerate(job.model.layers):
@@ -84,16 +83,13 @@ def _layers(torch: Any, job: Job, start: Vector) -> list[torch.nn.Linear]:
     return linears
 
 
-def _forward(
-    torch: Any, linears: list[torch.nn.Linear], rows: torch.Tensor, masks: list[Any] | None
-) -> torch.Tensor:
+def _forward(torch: Any, linears: list[Any], rows: Any, masks: list[Any] | None) -> Any:
     signal = rows
     for number, linear in enumerate(linears[:-1]):
         signal = torch.relu(linear(signal))
         if masks is not None and masks[number] is not None:
             signal = signal * masks[number]
-    logits: torch.Tensor = linears[-1](signal).squeeze(1)
-    return logits
+    return linears[-1](signal)[:, 0]
 
 
 def _masks(
@@ -111,8 +107,6 @@ def _masks(
 
 def _optimizer(torch: Any, job: Job, parameters: list[Any]) -> Any:
     settings = job.settings
-    if settings.solver == "gradient":
-        return torch.optim.SGD(parameters, job.learning_rate, weight_decay=settings.weight_decay)
     if settings.optimizer == "adam":
         return torch.optim.Adam(parameters, job.learning_rate, weight_decay=settings.weight_decay)
     return torch.optim.SGD(
@@ -123,17 +117,13 @@ def _optimizer(torch: Any, job: Job, parameters: list[Any]) -> Any:
     )
 
 
-def _full_batch(job: Job) -> np.ndarray[Any, np.dtype[np.intp]]:
-    return np.arange(len(job.labels), dtype=np.intp)
-
-
 class _Pulls:
     """Ridge, the proximal term and SCAFFOLD's correction, added to the gradients."""
 
     def __init__(self, torch: Any, job: Job, start: Vector, parameters: list[Any]) -> None:
         settings = job.settings
         self._ridge = settings.l2 / max(job.total_examples, 1)
-        self._mu = settings.proximal_mu if settings.solver == "sgd" else 0.0
+        self._mu = settings.proximal_mu
         self._parameters = parameters
         self._start = [p.detach().clone() for p in parameters]
         self._corrections: list[Any] = [None] * len(parameters)

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from threading import RLock
-
-from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+from typing import Any
 
 _LOCK = RLock()
 
@@ -25,8 +24,9 @@ def one_thread() -> Iterator[None]:
 
 
 @cache
-def _numpy_pools() -> ThreadpoolController:
+def _numpy_pools() -> Any:
     import numpy as np
+    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
     np.zeros((2, 2)) @ np.zeros((2, 2))  # the library must be loaded before it can be found
     return ThreadpoolController().select(user_api="blas")

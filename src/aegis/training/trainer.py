@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from aegis.errors import BadInput
 from aegis.messages import Vector
 from aegis.tasks.models import Perceptron
 
@@ -40,6 +41,26 @@ class Settings:
     weight_decay: float = 0.0
     proximal_mu: float = 0.0
     l2: float = 0.0
+
+
+def as_steps(settings: Settings) -> Settings:
+    """``gradient`` put as mini-batches: one plain step with a batch that holds every row."""
+    match settings.solver:
+        case "sgd":
+            return settings
+        case "gradient":
+            return Settings(
+                batch_size=2**62,
+                local_steps=1,
+                weight_decay=settings.weight_decay,
+                l2=settings.l2,
+            )
+        case "newton":
+            raise BadInput(
+                "solver newton takes no steps in a hospital",
+                "it is there for logistic regression",
+                "Use model.name: logistic, or training.solver: sgd",
+            )
 
 
 @dataclass(frozen=True)
@@ -115,7 +136,7 @@ def order(
     numbers = np.arange(1, rows + 1, dtype=np.uint64)
     z = scrambled(keys[:, None], numbers)
     if counts is not None:
-        z[numbers > counts[:, None].astype(np.uint64)] = _LAST
+        z |= (numbers > counts[:, None].astype(np.uint64)) * _LAST
     return np.argsort(z, axis=1)  # no two rows of one key are equal, so any sort gives the same
 
 

@@ -1,0 +1,1 @@
+"""Is it safe? Attacks on a finished model, and a verdict that the attacks can overturn."""

@@ -1,0 +1,175 @@
+"""A finished run for the terminal: lines of (label, value) and tables, plain text without colour.
+
+The tables are those of the page, so the two can never disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aegis.report import verdict
+from aegis.report.disclosure import coordinator_saw, epsilon, has_noise
+from aegis.report.gains import Gain, gains, measure, own_together
+from aegis.report.hospital_tables import finding, hospital_table, partition_table
+from aegis.report.run_tables import best_round
+from aegis.report.tables import Table, shown_hospitals
+from aegis.report.wording import (
+    DISCLAIMER,
+    FEWER,
+    MINUS,
+    NBSP,
+    absent,
+    interval,
+    mapping,
+    measured,
+    number,
+    percent,
+    seconds,
+    sequence,
+    signed,
+    significant,
+    task_title,
+)
+
+Rows = tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]
+
+
+def summary_lines(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(label, value) of what a finished run came to; the disclaimer, last, has no label."""
+    lines = [*_run(result), *_rounds(result), *_verdict(result), *_privacy(result)]
+    return [*((label, _plain(value)) for label, value in lines), ("", DISCLAIMER)]
+
+
+def comparison_rows(result: Mapping[str, Any]) -> Rows:
+    """Header and rows of own model against shared model, 80 characters wide for short names; no
+    rows where nothing was compared. The intervals of both models are on the page."""
+    header = ("Hospital", "Tested", "Own", "Shared", "Difference (points)", "Finding")
+    shown, _ = shown_hospitals(result)
+    found = [gain for gain in gains(result) if gain.hospital in shown]
+    if all(gain.own is None and gain.shared is None for gain in found):
+        return (), ()
+    return header, tuple(tuple(_plain(cell) for cell in _compared(gain)) for gain in found)
+
+
+def hospital_rows(result: Mapping[str, Any]) -> Rows:
+    """Header and rows of the shared model at each hospital, with a word where a figure is n/a."""
+    return _plain_rows(hospital_table(result))
+
+
+def partition_rows(result: Mapping[str, Any]) -> Rows:
+    """Header and rows of what each hospital holds; no rows where only hospitals know."""
+    return _plain_rows(partition_table(result))
+
+
+def _run(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    data = mapping(result.get("data"))
+    title = task_title(result)
+    return [
+        ("Run", str(result.get("run") or "unnamed")),
+        ("Status", str(result.get("status") or "not recorded")),
+        ("Task", f"{title}, SYNTHETIC data" if data.get("synthetic") is True else title),
+        ("Took part", verdict.subtitle(result)),
+        ("Time", seconds(result.get("seconds"))),
+    ]
+
+
+def _rounds(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """First, last and best scored round, and how far the loss fell between the first two."""
+    scored = [
+        entry
+        for entry in map(mapping, sequence(result.get("history")))
+        if number(mapping(entry.get("global")).get("accuracy")) is not None
+    ]
+    if not scored:
+        return [("Rounds", "n/a: no round was scored")]
+    best = best_round(result)
+    found = [
+        ("First scored round", _round(scored[0])),
+        ("Last scored round", _round(scored[-1])),
+        *(("Best round", _round(entry)) for entry in scored if entry.get("round") == best),
+    ]
+    first = number(mapping(scored[0].get("global")).get("log_loss"))
+    last = number(mapping(scored[-1].get("global")).get("log_loss"))
+    if first is None or last is None:
+        change = absent(scored[0].get("global"), "log_loss")
+    elif not first:
+        change = "n/a: the first loss was 0"
+    else:
+        change = f"{percent(1 - last / first)} (log-loss {first:.3f} to {last:.3f})"
+    return [*found, ("Loss reduced by", change)]
+
+
+def _round(entry: Mapping[str, Any]) -> str:
+    metrics = mapping(entry.get("global"))
+    texts = [f"accuracy {measured(metrics, 'accuracy')}", f"AUC {measured(metrics, 'auc')}"]
+    texts.append(f"log-loss {measured(metrics, 'log_loss')}")
+    return f"[ROUND {entry.get('round')}] " + ", ".join(texts)
+
+
+def _verdict(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    overall, pooled = measure(result.get("global")), measure(result.get("pooled"))
+    shared = absent(result.get("global"), "accuracy")
+    if overall is not None:
+        shared = f"{percent(overall.value)}, {verdict.right_answers(result.get('global'))} patients"
+        if overall.interval:
+            shared += f" (95 % interval {interval(overall.interval)})"
+    return [
+        ("Shared model", shared),
+        ("Own models", _own(result)),
+        ("All rows in one place", "n/a: not computed" if pooled is None else percent(pooled.value)),
+        ("Verdict", verdict.headline(result)),
+    ]
+
+
+def _own(result: Mapping[str, Any]) -> str:
+    together, mean = own_together(result), measure(result.get("mean_local"))
+    if together is not None:
+        return f"{percent(together[0] / together[1])}, {together[0]:,} of {together[1]:,} patients"
+    if mean is not None:
+        return f"{percent(mean.value)}, mean of hospitals"
+    reason = result.get("comparison_reason")
+    return f"n/a: {reason}" if isinstance(reason, str) and reason else "n/a: not computed"
+
+
+def _privacy(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    spent = epsilon(result)
+    if not has_noise(result):
+        said = "no differential privacy was used in this run"
+    elif spent is None:
+        said = "n/a: noise was added, but no epsilon was recorded"
+    else:
+        privacy = mapping(result.get("privacy"))
+        said = (
+            f"total epsilon {significant(spent)}, delta {privacy.get('delta')}, per "
+            f"{privacy.get('unit')}, {privacy.get('neighbouring')}"
+        )
+    return [("Privacy", said), ("What the coordinator saw", coordinator_saw(result))]
+
+
+def _compared(gain: Gain) -> tuple[str, ...]:
+    if gain.small:
+        return (gain.hospital, FEWER, "withheld", "withheld", "withheld", finding(gain))
+    apart = "n/a: not comparable"
+    if gain.difference is not None:
+        apart = signed(gain.difference.value)
+        if gain.difference.interval:
+            low, high = gain.difference.interval
+            apart += f" ({signed(low)} to {signed(high)})"
+    own, shared = (
+        "n/a: no model" if part is None else percent(part.value) for part in (gain.own, gain.shared)
+    )
+    tested = "n/a: not recorded" if gain.examples is None else f"{gain.examples:,}"
+    return (gain.hospital, tested, own, shared, apart, finding(gain))
+
+
+def _plain(text: str) -> str:
+    """A terminal may know ASCII only, and people search for plain spaces."""
+    return text.replace(NBSP, " ").replace(MINUS, "-").replace("’", "'")
+
+
+def _plain_rows(table: Table | None) -> Rows:
+    if table is None:
+        return (), ()
+    rows = tuple(tuple(_plain(cell) for cell in row) for row in table.rows)
+    return tuple(_plain(label) for label in table.labels), rows

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aegis.errors import BadInput
+from aegis.evaluation.histogram import BINS, score, score_many
+from aegis.evaluation.intervals import interval, paired_difference, wilson
+from aegis.evaluation.metrics import DECIDED, RANKED, metrics
+
+NAMES = DECIDED + RANKED
+
+
+def hospitals(count: int, rows: int, seed: int = 0, gap: float = 1.5) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 2, count * rows)
+    z = rng.normal(size=count * rows) + gap * (y - 0.5)
+    return score_many(z, y, np.repeat(np.arange(count), rows), count)[0]
+
+
+@pytest.mark.parametrize("over", ["pooled", "hospitals"])
+@pytest.mark.parametrize("name", NAMES)
+def test_an_interval_holds_what_was_measured(name: str, over: str) -> None:
+    stack = hospitals(4, 80)
+    bounds = interval(stack, name, over=over)  # type: ignore[arg-type]
+    assert bounds is not None
+    pooled = metrics(stack.sum(axis=0), None)[name]
+    mean = np.mean([metrics(one, None)[name] for one in stack])
+    assert bounds[0] < (pooled if over == "pooled" else mean) < bounds[1]
+    assert bounds[1] - bounds[0] < 0.2
+
+
+def test_the_interval_of_one_hospitals_accuracy_is_near_wilsons() -> None:
+    stack = hospitals(1, 500)
+    found = metrics(stack[0], None)["accuracy"]
+    assert found is not None
+    bounds = interval(stack, "accuracy", draws=4000)
+    assert bounds == pytest.approx(wilson(round(500 * found), 500), abs=0.008)
+
+
+def test_the_interval_of_an_auc_is_that_of_drawing_patients_anew() -> None:
+    rng = np.random.default_rng(3)
+    y = np.concatenate([rng.integers(0, 2, 60), rng.integers(0, 2, 100)])
+    z = rng.normal(size=160) + 1.2 * (y - 0.5)
+    stack, _ = score_many(z, y, np.repeat([0, 1], [60, 100]), 2)
+    drawn = []
+    for _ in range(1500):
+        some = np.concatenate([rng.integers(0, 60, 60), rng.integers(60, 160, 100)])
+        drawn.append(metrics(*score(z[some], y[some]))["auc"])
+    expected = np.quantile(np.array(drawn, dtype=float), [0.025, 0.975])
+    assert interval(stack, "auc", draws=4000) == pytest.approx(tuple(expected), abs=0.012)
+
+
+def test_nine_of_ten_intervals_at_90_percent_hold_the_truth() -> None:
+    rng = np.random.default_rng(8)
+    held = 0
+    for trial in range(400):
+        right = rng.random(120) < 0.8
+        histogram, _ = score(np.where(right, 1.0, -1.0), np.ones(120, dtype=np.int64))
+        low, high = interval([histogram], "accuracy", level=0.9, draws=400, seed=trial) or (0, 0)
+        held += low <= 0.8 <= high
+    assert 0.85 < held / 400 < 0.95
+
+
+def test_the_mean_over_hospitals_gives_a_small_one_the_same_weight() -> None:
+    """A hospital with 16 test rows weighs a quarter, so the interval is wide."""
+    stack = np.concatenate([hospitals(3, 400), hospitals(1, 16, seed=2)])
+    pooled, mean = (interval(stack, "accuracy", over=over) for over in ("pooled", "hospitals"))  # type: ignore[arg-type]
+    assert pooled is not None
+    assert mean is not None
+    assert mean[1] - mean[0] > 1.3 * (pooled[1] - pooled[0])
+
+
+def test_a_hospital_without_a_class_is_left_out_of_the_mean_of_aucs() -> None:
+    one_class, _ = score(np.array([1.0, 2.0, 3.0]), np.ones(3, dtype=np.int64))
+    stack = hospitals(2, 200)
+    with_it = interval(np.concatenate([stack, one_class[None]]), "auc", over="hospitals")
+    without = interval(stack, "auc", over="hospitals")
+    assert with_it == pytest.approx(without)
+
+
+def test_what_does_not_exist_has_no_interval() -> None:
+    only_ill, _ = score(np.array([1.0, -1.0]), np.ones(2, dtype=np.int64))
+    assert interval([only_ill], "auc") is None
+    assert interval([only_ill], "auc", over="hospitals") is None
+    assert interval([only_ill], "accuracy") is not None
+    assert interval([np.zeros((2, BINS), dtype=np.int64)], "accuracy") is None
+
+
+def test_an_interval_of_the_log_loss_is_refused() -> None:
+    with pytest.raises(BadInput, match="accuracy"):
+        interval(hospitals(1, 10), "log_loss")
+
+
+def test_a_seed_gives_the_same_interval_again() -> None:
+    stack = hospitals(3, 50)
+    assert interval(stack, "auc", seed=1) == interval(stack, "auc", seed=1)
+    assert interval(stack, "auc", seed=1) != interval(stack, "auc", seed=2)
+
+
+def test_intervals_of_eight_hospitals_take_less_than_three_tenths_of_a_second() -> None:
+    stack = hospitals(8, 120)
+    began = time.perf_counter()
+    interval(stack, "accuracy")
+    interval(stack, "auc")
+    assert time.perf_counter() - began < 0.3
+
+
+def test_a_paired_difference_knows_that_both_judged_the_same_patients() -> None:
+    rng = np.random.default_rng(0)
+    theirs = rng.random(300) < 0.8
+    ours = theirs | (rng.random(300) < 0.2)
+    difference, low, high = paired_difference(ours, theirs)
+    assert difference == pytest.approx(ours.mean() - theirs.mean())
+    assert 0 < low < difference < high
+    alone = wilson(int(ours.sum()), 300)
+    assert high - low < alone[1] - alone[0]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
+@settings(max_examples=100, deadline=None)
+def test_a_paired_difference_turns_its_sign_with_its_sides(
+    found: list[tuple[bool, bool]],
+) -> None:
+    ours, theirs = (np.array(side) for side in zip(*found, strict=True))
+    difference, low, high = paired_difference(ours, theirs, draws=200)
+    assert low <= high
+    assert paired_difference(theirs, ours, draws=200)[0] == -difference
+    if (ours == theirs).all():
+        assert (difference, low, high) == (0, 0, 0)
+
+
+def test_models_that_judged_other_patients_cannot_be_paired() -> None:
+    with pytest.raises(BadInput, match="paired"):
+        paired_difference(np.ones(3, dtype=np.bool_), np.ones(4, dtype=np.bool_))
+
+
+def test_wilsons_interval_is_the_published_one() -> None:
+    assert wilson(9, 10) == pytest.approx((0.5958, 0.9821), abs=1e-4)
+    assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)  # Newcombe 1998
+    assert wilson(0, 20) == pytest.approx((0.0, 0.1611), abs=1e-4)
+    assert wilson(0, 0) == (0.0, 1.0)
+    with pytest.raises(BadInput):
+        wilson(3, 2)
+
+
+@given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+@settings(max_examples=200, deadline=None)
+def test_wilsons_interval_holds_its_share_and_mirrors(found: tuple[int, int]) -> None:
+    hits, trials = found
+    low, high = wilson(hits, trials)
+    assert 0 <= low <= hits / trials <= high <= 1
+    assert wilson(trials - hits, trials) == pytest.approx((1 - high, 1 - low))

@@ -1,0 +1,335 @@
+"""Soundness: what does not go together is refused with its reason and its nearest legal edits."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aegis.errors import PlanError
+from aegis.plan import NOT_YET, Edit, Fault, Plan, check_plan, find_faults
+from aegis.plan.guards import SMALLEST, largest_f
+from aegis.plan.keys import Rule
+from aegis.plan.later import COMING_TASKS
+from aegis.plan.layers import defaults
+from aegis.tasks.task import task_names
+from tests.plan.legal import said
+
+SOUND = {"task": "breast_cancer"}
+SGD = {**SOUND, "training.solver": "sgd"}
+MASKED = {**SGD, "trust": "masked"}
+GROUPED = {**SGD, "trust": "grouped"}
+PRIVATE = {**SGD, "privacy.enabled": True}
+MLP = {**SOUND, "model.name": "mlp"}
+
+
+def mixes(asked):
+    """The faults that stay when everything promised is there."""
+    return [fault.sentence() for fault in find_faults(Plan(**asked), later=())]
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        (
+            {**MASKED, "secure_aggregation.enabled": False},
+            "trust: masked and secure_aggregation.enabled: false disagree; use "
+            "secure_aggregation.enabled: true, or trust: open (the coordinator then sees each "
+            "hospital's update)",
+        ),
+        (
+            {**SGD, "trust": "open", "secure_aggregation.enabled": True},
+            "trust: open and secure_aggregation.enabled: true disagree; use "
+            "secure_aggregation.enabled: false, or trust: masked",
+        ),
+        (
+            {**MASKED, "robust_aggregation.method": "trimmed_mean"},
+            "robust_aggregation.method: trimmed_mean must look at each hospital's update, but "
+            "trust: masked shows the coordinator only their sum; use robust_aggregation.method: "
+            "fedavg, or trust: open (the coordinator then sees each hospital's update), or trust: "
+            "grouped and federated.num_clients: 9",
+        ),
+        (
+            {**MASKED, "robust_aggregation.enable_detection": True},
+            "robust_aggregation.enable_detection must look at each hospital's update, but trust: "
+            "masked shows the coordinator only their sum; use robust_aggregation.enable_detection: "
+            "false, or trust: open (the coordinator then sees each hospital's update), or trust: "
+            "grouped and federated.num_clients: 9",
+        ),
+        (
+            {**SGD, "robust_aggregation.method": "krum", "federated.num_clients": 4},
+            "robust_aggregation.method: krum with f=1 needs at least 5 hospitals, got 4; use "
+            "robust_aggregation.method: median, or federated.num_clients: 5, or "
+            "robust_aggregation.method: fedavg and robust_aggregation.enable_detection: false "
+            "(no rule then guards against dishonest hospitals)",
+        ),
+        (
+            {**SOUND, "evaluation.keep": "best"},
+            "evaluation.keep: best would choose by the test rows, since data.validation_fraction "
+            "is 0; use data.validation_fraction: 0.15",
+        ),
+        (
+            {**SOUND, "federated.quorum": 6},
+            "federated.quorum: 6 can never be met by federated.num_clients: 5; use "
+            "federated.quorum: all, or federated.num_clients: 6",
+        ),
+        (
+            {**SGD, "privacy.mechanism": "distributed"},
+            "privacy.mechanism: distributed hides each hospital's small noise in the masked sum, "
+            "but trust is open; use privacy.mechanism: dp_sgd, or trust: masked",
+        ),
+    ],
+)
+def test_a_fault_gives_its_reason_and_the_nearest_legal_edits(asked, sentence):
+    assert mixes(asked) == [sentence]
+
+
+UNSOUND = {
+    "masks that mask nothing": {**MASKED, "secure_aggregation.use_masking": False},
+    "two masked hospitals": {**MASKED, "federated.num_clients": 2},
+    "two masked survivors": {**MASKED, "federated.quorum": 2},
+    "eight hospitals in groups": {
+        **GROUPED,
+        "robust_aggregation.method": "median",
+        "federated.num_clients": 8,
+    },
+    "krum over too few groups": {
+        **GROUPED,
+        "robust_aggregation.method": "krum",
+        "federated.num_clients": 14,
+    },
+    "bulyan among six": {**SGD, "robust_aggregation.method": "bulyan", "federated.num_clients": 6},
+    "two dishonest of four": {
+        **SGD,
+        "robust_aggregation.method": "median",
+        "robust_aggregation.num_byzantine": 2,
+        "federated.num_clients": 4,
+    },
+    "a mean that withstands one": {
+        **SGD,
+        "robust_aggregation.enabled": True,
+        "robust_aggregation.num_byzantine": 1,
+    },
+    "more kept than honest": {
+        **SGD,
+        "robust_aggregation.method": "multi_krum",
+        "robust_aggregation.multi_krum_k": 5,
+    },
+    "cyclic under masks": {**MASKED, "server.optimizer": "cyclic"},
+    "cyclic under a rule": {
+        **SGD,
+        "server.optimizer": "cyclic",
+        "robust_aggregation.method": "median",
+    },
+    "scaffold under a rule": {
+        **SGD,
+        "server.optimizer": "scaffold",
+        "robust_aggregation.method": "median",
+    },
+    "scaffold with adam": {**SGD, "server.optimizer": "scaffold", "training.optimizer": "adam"},
+    "scaffold with momentum": {**SGD, "server.optimizer": "scaffold", "training.momentum": 0.9},
+    "scaffold with gradient": {
+        **SOUND,
+        "server.optimizer": "scaffold",
+        "training.solver": "gradient",
+    },
+    "newton for a network": {**MLP, "training.solver": "newton"},
+    "gradient for a network": {**MLP, "training.solver": "gradient"},
+    "newton with adam": {**SOUND, "training.solver": "newton", "training.optimizer": "adam"},
+    "newton with momentum": {**SOUND, "training.solver": "newton", "training.momentum": 0.5},
+    "newton with epochs": {**SOUND, "training.solver": "newton", "training.local_epochs": 2},
+    "newton with scaffold": {
+        **SOUND,
+        "training.solver": "newton",
+        "server.optimizer": "scaffold",
+    },
+    "gradient with epochs": {**SOUND, "training.solver": "gradient", "training.local_epochs": 2},
+    "hidden layers in a regression": {**SOUND, "model.hidden": [8]},
+    "dropout in a regression": {**SOUND, "model.dropout": [0.1]},
+    "too few dropout rates": {**MLP, "model.dropout": [0.1]},
+    "dropout for other layers": {**MLP, "model.hidden": [8, 8], "model.dropout": [0.1, 0.1, 0.1]},
+    "a network from zeros": {**MLP, "model.init": "zeros"},
+    "one hospital": {**SOUND, "federated.num_clients": 1},
+    "everybody, but some": {**SOUND, "federated.fraction_fit": 0.5},
+    "patience on test rows": {**SOUND, "evaluation.patience": 3},
+    "plateau on test rows": {**SGD, "training.schedule": "plateau"},
+    "best without scores": {
+        **SOUND,
+        "evaluation.keep": "best",
+        "evaluation.every": 0,
+        "data.validation_fraction": 0.1,
+    },
+    "nothing to train on": {
+        **SOUND,
+        "data.test_fraction": 0.6,
+        "data.validation_fraction": 0.4,
+    },
+    "privacy without a mechanism": {**PRIVATE, "privacy.mechanism": "none"},
+    "laplace inside gradients": {**PRIVATE, "privacy.noise": "laplace"},
+    "no noise": {**PRIVATE, "privacy.noise_multiplier": 0.0},
+    "private newton": {**SOUND, "training.solver": "newton", "privacy.enabled": True},
+    "bare control variates": {
+        **SGD,
+        "privacy.mechanism": "local_update",
+        "server.optimizer": "scaffold",
+    },
+}
+
+
+@pytest.mark.parametrize("asked", UNSOUND.values(), ids=UNSOUND)
+def test_an_impossible_mix_is_one_fault_and_each_way_out_mends_it(asked):
+    [fault] = find_faults(Plan(**asked), later=())
+    for edit in fault.edits:
+        left = find_faults(Plan(**{**asked, **edit.changes}), later=())
+        assert fault.problem not in [other.problem for other in left]
+    assert set(fault.keys) <= set(defaults())
+    with pytest.raises(PlanError):
+        check_plan(Plan(**asked), later=())
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        SOUND,
+        SGD,
+        MLP,
+        MASKED,
+        PRIVATE,
+        {**MASKED, "server.optimizer": "fedyogi"},
+        {**MASKED, "privacy.mechanism": "distributed"},
+        {**GROUPED, "robust_aggregation.method": "median", "federated.num_clients": 9},
+        {**GROUPED, "robust_aggregation.method": "krum", "federated.num_clients": 15},
+        {**GROUPED, "robust_aggregation.enable_detection": True},
+        {**SGD, "robust_aggregation.method": "bulyan", "federated.num_clients": 7},
+        {**SGD, "server.optimizer": "cyclic"},
+        {**SGD, "server.optimizer": "scaffold"},
+        {**SOUND, "training.solver": "gradient", "server.optimizer": "fedavgm"},
+        {**SOUND, "federated.fraction_fit": 0.5, "federated.selection": "random"},
+        {**SOUND, "federated.quorum": 5},
+        {**MLP, "model.hidden": [8], "model.dropout": [0.2]},
+        {
+            **SGD,
+            "training.schedule": "plateau",
+            "evaluation.patience": 3,
+            "data.validation_fraction": 0.1,
+        },
+        {**SGD, "privacy.mechanism": "local_update", "privacy.noise": "laplace"},
+        {**SOUND, "robust_aggregation.enabled": False, "robust_aggregation.method": "bulyan"},
+    ],
+)
+def test_a_possible_mix_passes(asked):
+    assert mixes(asked) == []
+    check_plan(Plan(**asked), later=())
+
+
+def test_every_rule_has_a_smallest_number():
+    assert set(SMALLEST) == set(Rule.__args__)
+
+
+@given(st.sampled_from(list(SMALLEST)), st.integers(0, 200))
+def test_a_rule_withstands_as_many_as_its_smallest_number_says(rule, updates):
+    per_f, more = SMALLEST[rule]
+    f = largest_f(rule, updates)
+    assert f == 0 or updates >= per_f * f + more
+    assert per_f == 0 or updates < per_f * (f + 1) + more
+
+
+def test_numbers_of_the_papers():
+    needed = {rule: per_f + more for rule, (per_f, more) in SMALLEST.items()}
+    assert (needed["median"], needed["krum"], needed["bulyan"]) == (3, 5, 7)
+    assert [largest_f("bulyan", n) for n in (6, 7, 10, 11)] == [0, 1, 1, 2]
+
+
+PROMISED = {
+    "trust: masked": {**SGD, "trust": "masked"},
+    "trust: grouped": {**SGD, "trust": "grouped"},
+    "privacy.enabled: true": PRIVATE,
+    "robust_aggregation.method: median": {**SGD, "robust_aggregation.method": "median"},
+    "robust_aggregation.enable_detection: true": {
+        **SGD,
+        "robust_aggregation.enable_detection": True,
+    },
+    "model.name: resnet18": {**SOUND, "model.name": "resnet18"},
+    "model.num_classes: 6": {**SOUND, "model.num_classes": 6},
+    "data.group: patient": {**SOUND, "data.group": "patient"},
+    "task: ecg": {"task": "ecg"},
+}
+
+
+@pytest.mark.parametrize("what", PROMISED)
+def test_what_is_promised_is_said_not_to_be_here_yet(what):
+    [sentence] = [fault.sentence(PROMISED[what]) for fault in find_faults(Plan(**PROMISED[what]))]
+    assert sentence.startswith(f"{what} is not in this version yet; use ")
+
+
+def test_the_way_out_of_a_promise_says_what_it_costs():
+    [fault] = find_faults(Plan(task="breast_cancer", trust="masked"))
+    assert str(fault) == (
+        "trust: masked is not in this version yet; use trust: open (the coordinator then sees each "
+        "hospital's update)"
+    )
+
+
+@pytest.mark.parametrize("rule", [r for r in SMALLEST if r != "fedavg"])
+def test_a_rule_that_is_not_here_yet_is_refused_even_while_it_is_off(rule):
+    asked = {"robust_aggregation.method": rule, "robust_aggregation.enabled": False}
+    assert [fault.keys for fault in find_faults(Plan(**SOUND, **asked))] == [
+        ("robust_aggregation.method",)
+    ]
+
+
+def test_every_row_of_the_table_names_a_key_and_leads_out_of_itself():
+    for row in NOT_YET:
+        assert row.key in defaults()
+        assert row.instead[row.key] not in row.values
+        assert defaults()[row.key] not in row.values
+
+
+def test_coming_tasks_are_not_here():
+    assert not COMING_TASKS & set(task_names())
+
+
+@pytest.mark.parametrize(
+    ("asked", "beginning", "ending"),
+    [
+        ({"task": "hart"}, "task: hart is not a task; there are ", "; use task: heart"),
+        (
+            {**SOUND, "model.name": "logistik"},
+            "model.name: logistik is not a model; there are ",
+            "; use model.name: logistic",
+        ),
+    ],
+)
+def test_a_misspelt_name_gets_the_nearest_one(asked, beginning, ending):
+    [sentence] = [str(fault) for fault in find_faults(Plan(**asked))]
+    assert sentence.startswith(beginning)
+    assert sentence.endswith(ending)
+
+
+def test_all_faults_of_a_plan_come_at_once():
+    asked = {"trust": "masked", "federated.quorum": 9, "model.name": "cnn1d", "task": "ecg"}
+    with pytest.raises(PlanError) as caught:
+        check_plan(Plan(**asked))
+    assert len(caught.value.faults) == 4
+    assert str(caught.value) == "\n".join(caught.value.faults)
+
+
+def test_a_way_out_leaves_out_what_follows_by_itself():
+    fault = Fault(("trust",), "no", (Edit({"trust": "open", "secure_aggregation.enabled": False}),))
+    assert str(fault) == "no; use trust: open"
+    assert fault.sentence(["secure_aggregation.enabled"]) == (
+        "no; use secure_aggregation.enabled: false"
+    )
+    assert fault.sentence(["trust", "secure_aggregation.enabled"]) == (
+        "no; use trust: open and secure_aggregation.enabled: false"
+    )
+    assert str(Fault(("trust",), "no")) == "no"
+
+
+@settings(max_examples=200, deadline=None)
+@given(said())
+def test_every_fault_of_any_plan_has_a_way_out_that_mends_it(asked):
+    plan = Plan(**asked)
+    for fault in find_faults(plan):
+        assert fault.edits, fault.problem
+        for edit in fault.edits:
+            after = plan.edited(edit.changes)
+            assert fault.problem not in [other.problem for other in find_faults(after)]
