@@ -22,7 +22,7 @@ check: $(VENV)/.all
 	$(BIN)/ruff check .
 	$(BIN)/black --check -q src/
 	$(BIN)/mypy src/
-	$(BIN)/lint-imports --no-timing
+	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n 2 -q -m "not prove and not engine"
 
 bench: $(VENV)/.all

@@ -5,7 +5,6 @@ import os
 import pickle
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -38,20 +37,28 @@ def test_the_tabular_path_never_imports_torch_or_sklearn(tmp_path):
     assert _python(code).strip().splitlines()[-1] == "[]"
 
 
-def test_help_answers_at_once():
-    aegis = Path(sys.executable).with_name("aegis")
-    took = []
-    for _ in range(5):
-        began = time.perf_counter()
-        subprocess.run([aegis, "--help"], check=True, capture_output=True)
-        took.append(time.perf_counter() - began)
-    empty = []
-    for _ in range(5):
-        began = time.perf_counter()
-        subprocess.run([sys.executable, "-c", "pass"], check=True)
-        empty.append(time.perf_counter() - began)
-    # The goal is 0.15 s on a quiet machine; here a busy one is allowed for by Python's own start.
-    assert min(took) < 0.15 + 3 * min(empty)
+def _processor_seconds(*command) -> float:
+    def once() -> float:
+        before = os.times()
+        subprocess.run(command, check=True, capture_output=True)
+        after = os.times()
+        return (
+            after.children_user
+            - before.children_user
+            + (after.children_system - before.children_system)
+        )
+
+    return min(once() for _ in range(5))
+
+
+def test_help_costs_little_more_than_loading_the_command_line_library():
+    """0.15 s on a quiet machine; on a busy one the ratio is what can be tested."""
+    helping = _processor_seconds(Path(sys.executable).with_name("aegis"), "--help")
+    loading = _processor_seconds(sys.executable, "-c", "import typer")
+    assert helping < 2.5 * loading
+    heavy = "numpy pydantic rich yaml sklearn torch matplotlib safetensors"
+    code = f"import sys, aegis.cli.app; print([m for m in {heavy!r}.split() if m in sys.modules])"
+    assert _python(code).strip() == "[]"
 
 
 def _tree(cls: type) -> list[type]:
@@ -78,7 +85,7 @@ def test_exit_codes_are_the_public_ones(cls):
 
 def test_the_layers_hold():
     done = subprocess.run(
-        [Path(sys.executable).with_name("lint-imports"), "--no-timing"],
+        [Path(sys.executable).with_name("lint-imports")],
         capture_output=True,
         text=True,
         cwd=ROOT,

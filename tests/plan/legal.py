@@ -6,8 +6,8 @@ from aegis.plan.layers import defaults
 from aegis.plan.sentences import schema_of
 
 NAMES = {
-    "task": ["breast_cancer", "heart", "fed_heart_disease", "pneumonia", "hart", "x"],
-    "model.name": ["logistic", "mlp", "heart_mlp", "simple_cnn", "resnet18", "logistik", "x"],
+    "task": ["breast_cancer", "heart", "fed_heart_disease", "pneumonia", "hart", "x\u2028y: 1"],
+    "model.name": ["logistic", "mlp", "heart_mlp", "simple_cnn", "resnet18", "logistik", "x\x85y"],
 }
 WORDS = [
     "no",
@@ -24,6 +24,8 @@ WORDS = [
     '"',
     "-",
     "é\n",
+    "a\u2028b",
+    "x\x85y",
 ]
 
 

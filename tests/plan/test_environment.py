@@ -10,7 +10,7 @@ from aegis.plan import ENVIRONMENT, load_plan, parse_plan
 from aegis.plan.layers import defaults
 
 ROOT = Path(__file__).parents[2]
-EXAMPLE = (ROOT / ".env.example").read_text()
+EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
 
 
 def test_the_example_names_exactly_what_is_read():
@@ -40,7 +40,7 @@ def test_every_value_in_the_example_can_be_switched_on(tmp_path):
 
 
 def test_no_module_reads_a_variable_that_the_table_lacks():
-    text = "\n".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
+    text = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
     read = set(re.findall(r"""(?:environ\.get\(|environ\[|getenv\()\s*["']([A-Z_]+)["']""", text))
     read |= set(re.findall(r"""["'](AEGIS_[A-Z_]+)["']""", text))
     assert read <= set(ENVIRONMENT)

@@ -9,7 +9,7 @@ from aegis.plan import NOT_YET, Edit, Fault, Plan, check_plan, find_faults
 from aegis.plan.guards import SMALLEST, largest_f
 from aegis.plan.keys import Rule
 from aegis.plan.later import COMING_TASKS
-from aegis.plan.layers import defaults
+from aegis.plan.layers import NOT_FOR_GRADIENT, NOT_FOR_NEWTON, defaults
 from aegis.tasks.task import task_names
 from tests.plan.legal import said
 
@@ -218,6 +218,11 @@ def test_an_impossible_mix_is_one_fault_and_each_way_out_mends_it(asked):
 def test_a_possible_mix_passes(asked):
     assert mixes(asked) == []
     check_plan(Plan(**asked), later=())
+
+
+def test_what_newton_does_not_take_is_silent_at_its_default():
+    for path, unset in {**NOT_FOR_GRADIENT, **NOT_FOR_NEWTON}.items():
+        assert defaults()[path] == unset
 
 
 def test_every_rule_has_a_smallest_number():

@@ -142,14 +142,16 @@ def test_the_suggestion_for_the_first_document_says_each_edit():
 
 def test_the_example_is_the_suggestion_for_the_first_document():
     """If this fails after a change of the plan: write ``suggested_yaml`` to the file again."""
-    assert (EXAMPLES / "s1.yaml").read_text() == suggested_yaml(parse_plan(FIXTURES / "s1.yaml"))
+    assert (EXAMPLES / "s1.yaml").read_text(encoding="utf-8") == suggested_yaml(
+        parse_plan(FIXTURES / "s1.yaml")
+    )
 
 
 def test_the_configuration_is_the_block_of_the_first_document_with_one_legal_edit():
     written = EXAMPLES.parent / "config" / "config.yaml"
     fixture = parse_plan(FIXTURES / "s1.yaml")
     assert parse_plan(written).plan == fixture.plan
-    text = written.read_text()
+    text = written.read_text(encoding="utf-8")
     edited = text.replace("  # method: fedavg\n  # enable_detection: false\n", "")
     assert edited != text
     edited = edited.replace("method: trimmed_mean", "method: fedavg")

@@ -190,3 +190,9 @@ def build(
 def a_result() -> Callable[..., Result]:
     """Builds a result; each call a new one that the test may spoil."""
     return build
+
+
+@pytest.fixture(scope="session")
+def a_built_result() -> Result:
+    """One result for readers that promise to leave it alone."""
+    return build(rounds=3)

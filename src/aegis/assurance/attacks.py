@@ -59,17 +59,25 @@ class References:
         return len(self.margin)
 
     def mean(self, values: Floats, kept: bool) -> Floats:
-        """Mean (n,) of ``values`` (models, n) over the models with, or without, each candidate."""
-        chosen = self.kept if kept else ~self.kept
-        count = chosen.sum(0)
-        if not count.all():
+        """Mean (n,) of ``values`` (models, n) over the models with, or without, each candidate.
+
+        Where chance left a candidate without such a model, the other models stand in, moved by
+        what lies between the two kinds on average.
+        """
+        sides = {}
+        for side in (kept, not kept):
+            chosen = self.kept if side else ~self.kept
+            count = chosen.sum(0)
+            total = (values * chosen).sum(0)
+            sides[side] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+        gap = sides[kept] - sides[not kept]
+        if np.isnan(gap).all():
             raise BadInput(
-                f"{int((count == 0).sum())} candidates are {'in' if not kept else 'outside'} the "
-                "training of every reference model",
-                "an attack needs models of both kinds for each candidate",
+                f"{len(self)} reference models never differ in whom they were trained on",
+                "an attack needs models with and without a candidate",
                 "Train more reference models",
             )
-        return np.asarray((values * chosen).sum(0) / count)
+        return np.where(np.isnan(sides[kept]), sides[not kept] + np.nanmean(gap), sides[kept])
 
 
 class Attack(Protocol):

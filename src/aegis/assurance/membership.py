@@ -43,7 +43,7 @@ from aegis.errors import BadInput
 
 FALSE_POSITIVES = (0.01, 0.001)
 FEWEST = 10  # members, and non-members, below which no audit is made
-LEAST_LEFT_OUT = 0.2  # of a hospital's rows, so that few models leave each row out often enough
+LEAST_LEFT_OUT = 0.15  # of a hospital's rows, so that enough reference models are without each
 FEWEST_REFERENCES = 16
 
 
@@ -146,24 +146,28 @@ def assignments(
 ) -> NDArray[np.bool_]:
     """Which rows each reference model is trained on, (models, n).
 
-    At each hospital a model leaves out as many rows as were held out there (at least a fifth), and
-    every row is left out by nearly the same number of models.
+    At each hospital a model leaves out as many rows as were held out there, drawn anew for each
+    model and apart from the others. (Shares that are dealt out evenly would not do: a model could
+    then be told from its complement, whatever it was trained on.)
     """
     rng = np.random.default_rng(seed)
     kept = np.ones((models, len(hospitals)), dtype=bool)
     for hospital in np.unique(hospitals):
         here = np.flatnonzero(hospitals == hospital)
-        without = max(int((~inside[here]).sum()), round(LEAST_LEFT_OUT * len(here)))
-        without = min(without, len(here) - 1)
-        waiting = rng.permutation(here)
+        without = min(_left_out(inside[here]), len(here) - 1)
         for model in range(models):
-            if len(waiting) < without:
-                again = rng.permutation(here)
-                fresh = ~np.isin(again, waiting)
-                waiting = np.concatenate([waiting, again[fresh], again[~fresh]])
-            kept[model, waiting[:without]] = False
-            waiting = waiting[without:]
+            kept[model, rng.choice(here, without, replace=False)] = False
     return kept
+
+
+def _left_out(inside: NDArray[np.bool_]) -> int:
+    return max(int((~inside).sum()), round(LEAST_LEFT_OUT * len(inside)))
+
+
+def _alike(rows: Patients, inside: NDArray[np.bool_]) -> bool:
+    """Is the released model one of its reference models' kind, with as many rows left out?"""
+    sides = [inside[rows.hospitals == hospital] for hospital in np.unique(rows.hospitals)]
+    return all(_left_out(side) == int((~side).sum()) for side in sides)
 
 
 @dataclass(frozen=True)
@@ -224,7 +228,7 @@ def _findings(games: _Games, attacks: Sequence[Attack]) -> tuple[tuple[Finding, 
         )
     table = np.array(areas).T
     odd = odds(table[0].tolist(), table[1:].tolist())
-    tellable = 1 / len(games.margin) <= ODD
+    tellable = 1 / len(games.margin) <= ODD and _alike(games.rows, inside)
     judge: Literal["model", "recipe"] = "recipe" if tellable and odd > ODD else "model"
     return tuple(replace(finding, judged_by=judge) for finding in found), odd
 

@@ -30,11 +30,8 @@ def show_result(document: dict[str, Any]) -> None:
 
 
 def show_runs(rows: list[dict[str, Any]]) -> None:
-    console = Console(highlight=False)
+    """One line a run, never cut: names are there to be copied."""
     if not rows:
-        console.print("No run yet. Start with: aegis demo")
-        return
-    table = Table("run", "task", "started (UTC)", "state", box=None, pad_edge=False)
+        print("No run yet. Start with: aegis demo")
     for row in rows:
-        table.add_row(row["run"], row["task"], row["started"][:19], row["state"])
-    console.print(table)
+        print(f"{row['run']}  {row['started'][:19]}Z  {row['state']}")

@@ -244,6 +244,8 @@ def _sum_statistics(study: Study, state: Tallying, answers: Mapping[str, Answer]
         found = {column: tuple(sorted(values)) for column, values in sorted(words.items())}
         return Step(replace(state, vocabulary=found, attempt=1), tuple(events))
     total = np.add.reduce([answer.sums for answer in tallies], axis=0)
+    if not total[0] > 0:
+        return _nothing_to_learn_from(state.run, events)
     preparation = Preparation.from_tally(schema, total)
     rows = int(total[0])
     events.append(StatisticsReleased(state.run, len(tallies), rows, preparation.sha256))
@@ -276,8 +278,7 @@ def _open_round(study: Study, state: RoundSetup) -> Step:
     number = progress.round + 1
     asked = select(study.plan, progress.hospitals, number, progress.participation)
     if not asked:
-        failed = Failed(progress.run, "no hospital holds a row to train on", "Check the data sets")
-        return Step(failed, (closing.aborted(progress.run, failed.reason),))
+        return _nothing_to_learn_from(progress.run, [])
     digest = model_sha256(study.model(progress.preparation), progress.weights)
     opened = RoundOpened(progress.run, number, state.attempt, asked, digest, progress.learning_rate)
     return Step(Collecting(progress, asked, state.attempt), (opened,))
@@ -366,6 +367,11 @@ def _set_aside(run: str, round: int, answer: Answer, hospital: str, fault: str) 
             return HospitalAbsent(run, round, hospital, f"refused: {reason}")
         case _:
             return ReplyQuarantined(run, round, hospital, fault)
+
+
+def _nothing_to_learn_from(run: str, events: list[Event]) -> Step:
+    failed = Failed(run, "no hospital holds a row to train on", "Check the hospitals' data sets")
+    return Step(failed, (*events, closing.aborted(run, failed.reason)))
 
 
 def _failed(

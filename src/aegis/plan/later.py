@@ -105,10 +105,10 @@ def _task(plan: Plan) -> Iterator[Fault]:
     if plan.task in names:
         return
     if plan.task in COMING_TASKS:
-        problem = f"task: {plan.task} is not in this version yet"
+        problem = f"task: {show(plan.task)} is not in this version yet"
         near = ["breast_cancer"] if "breast_cancer" in names else list(names[:1])
     else:
-        problem = f"task: {plan.task} is not a task; there are {', '.join(names) or 'none'}"
+        problem = f"task: {show(plan.task)} is not a task; there are {', '.join(names) or 'none'}"
         near = get_close_matches(plan.task, names, 1, 0.5) or list(names[:1])
     yield Fault(("task",), problem, tuple(Edit({"task": name}) for name in near))
 
@@ -120,5 +120,5 @@ def _model(plan: Plan, later: Sequence[Later]) -> Iterator[Fault]:
     if name in HIDDEN or any(row.key == "model.name" and name in row.values for row in later):
         return
     near = get_close_matches(name, list(HIDDEN), 1, 0.5) or ["logistic"]
-    problem = f"model.name: {name} is not a model; there are {', '.join(HIDDEN)}"
+    problem = f"model.name: {show(name)} is not a model; there are {', '.join(HIDDEN)}"
     yield Fault(("model.name",), problem, (Edit({"model.name": near[0]}),))

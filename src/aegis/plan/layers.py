@@ -5,7 +5,7 @@ above it file, .env, environment and ``--set``. A preset is one recipe for its o
 where the plan names another, or says a key that the preset's solver does not take, the preset's
 ``model``, ``training`` and ``server`` stand back.
 
-Five keys follow from the others where nobody says them: the task from the model, the trust mode
+Six keys follow from the others where nobody says them: the task from the model, the trust mode
 from the sections that need one, and a protection is on where one of its settings was asked for.
 Nothing that was asked for is dropped in silence.
 """

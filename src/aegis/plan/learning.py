@@ -21,7 +21,7 @@ def solver(plan: Plan) -> Iterator[Fault]:
         yield Fault(
             ("training.solver", "model.name"),
             f"training.solver: {solver} is exact for model.name: logistic only, "
-            f"got {plan.model.name}",
+            f"got {show(plan.model.name)}",
             (sgd, logistic),
         )
     unused = NOT_FOR_NEWTON if solver == "newton" else NOT_FOR_GRADIENT

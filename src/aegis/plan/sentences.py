@@ -57,7 +57,8 @@ def show(value: Any) -> str:
         case float():
             text = repr(value)
         case _:
-            text = str(value) or "''"
+            text = str(value)
+            text = text if text.isprintable() and text else repr(text)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -124,6 +125,7 @@ def _looks_like_number(value: Any) -> bool:
 def unknown_key(path: str) -> str:
     """The sentence for a key that does not exist, with the one that may have been meant."""
     known = list(defaults())
+    written = show(path)
     leaf = path.rsplit(".", 1)[-1]
     same = [name for name in known if name.rsplit(".", 1)[-1] == leaf]
     near = same if 0 < len(same) <= 2 else get_close_matches(path, known, 1, 0.6)
@@ -131,8 +133,8 @@ def unknown_key(path: str) -> str:
         twins = {name.rsplit(".", 1)[-1]: name for name in known}
         near = [twins[match] for match in get_close_matches(leaf, twins, 1, 0.7)]
     if not near:
-        return f"{path} is not a key; aegis plan explain lists them all"
-    return f"{path} is not a key; did you mean {' or '.join(near)}?"
+        return f"{written} is not a key; aegis plan explain lists them all"
+    return f"{written} is not a key; did you mean {' or '.join(near)}?"
 
 
 def value_faults(values: Layer) -> dict[str, str]:

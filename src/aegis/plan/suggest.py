@@ -32,7 +32,7 @@ def suggest(loaded: Loaded, later: Sequence[Later] = NOT_YET) -> tuple[Plan, lis
 def suggested_yaml(loaded: Loaded, later: Sequence[Later] = NOT_YET) -> str:
     """A plan file with what was written, the edits made, and the edits as comments on top."""
     _, edits, said = _mended(loaded, later)
-    source = loaded.source or "what was asked for"
+    source = show(loaded.source) if loaded.source else "what was asked for"
     lines = [f"# The nearest plan to {source} that runs in this version."]
     lines.append("# Changed:" if edits else "# Nothing had to be changed.")
     for edit in edits:

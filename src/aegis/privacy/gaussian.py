@@ -62,7 +62,7 @@ def check_target(epsilon: float, delta: float, examples: int) -> None:
     if delta > most:
         raise BadInput(
             f"privacy.delta is {delta:g}",
-            f"for {examples} patients it may be at most {most:.3g}, the lesser of 1e-5 and 1/(10 n)",
+            f"for {examples} patients {most:.3g} is the most, the lesser of 1e-5 and 1/(10 n)",
             f"Set privacy.delta: {_short(most)}",
         )
 
@@ -94,7 +94,7 @@ def _edge(before: Callable[[float], bool]) -> tuple[float, float]:
 
 
 def _log_phi(x: float) -> float:
-    """log of the standard normal distribution function; 1e-15 of relative error."""
+    """log of the standard normal distribution function."""
     if x > -20:
         return math.log(math.erfc(-x / _ROOT_2) / 2)
     # Below -20 by the continued fraction of the upper tail, before erfc runs out of digits.

@@ -1,8 +1,8 @@
 """Noise that nobody can predict: keyed by the operating system, never by an experiment's seed.
 
-A ``SystemNoise`` takes 32 bytes from ``os.urandom`` and stretches them with AES-256 in counter mode.
-There is no seed to hand in, to log or to guess; two runs of one plan draw different noise. (PyTorch
-keeps only the low 32 bits of a CPU seed, so noise drawn there has at most 2^32 courses.)
+A ``SystemNoise`` takes 32 bytes from ``os.urandom`` and stretches them with AES-256 in counter
+mode. There is no seed to hand in, to log or to guess; two runs of one plan draw different noise.
+(PyTorch keeps only the low 32 bits of a CPU seed, so noise drawn there has at most 2^32 courses.)
 
 Floating-point numbers are not real numbers: which ones a sampler can reach depends on what it is
 added to, and that alone can give a value away (Mironov 2012). Two answers are here.
@@ -68,7 +68,8 @@ class SystemNoise:
     def uniforms(self, shape: Shape) -> NDArray[np.float64]:
         """Uniform in [0, 1), 53 bits each."""
         words = self.bits(_size(shape)) >> np.uint64(11)
-        return (words.view(np.int64) * 2.0**-53).reshape(shape)
+        uniform: NDArray[np.float64] = np.multiply(words, 2.0**-53, dtype=np.float64)
+        return uniform.reshape(shape)
 
     def gaussian(self, sd: float, shape: Shape) -> NDArray[np.float64]:
         """Normal with standard deviation ``sd``, four draws for each number."""
@@ -127,7 +128,7 @@ class SystemNoise:
         with self._lock:
             if self._born != _birth():
                 self._rekey(os.urandom(32))
-            self._stream.update_into(_ZEROS[: words.nbytes], memoryview(words).cast("B"))
+            self._stream.update_into(_ZEROS[: words.nbytes], words.view(np.uint8).data)
         return words
 
     def _rekey(self, key: bytes) -> None:
@@ -155,7 +156,7 @@ def on_grid(values: NDArray[np.floating]) -> NDArray[np.int64]:
 
 
 def off_grid(steps: NDArray[np.int64]) -> NDArray[np.float64]:
-    return steps * GRID
+    return np.multiply(steps, GRID, dtype=np.float64)
 
 
 class _Normals:

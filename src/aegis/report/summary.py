@@ -102,8 +102,8 @@ def _rounds(result: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _round(entry: Mapping[str, Any]) -> str:
     metrics = mapping(entry.get("global"))
-    texts = [f"accuracy {measured(metrics, 'accuracy')}", f"AUC {measured(metrics, 'auc')}"]
-    texts.append(f"log-loss {measured(metrics, 'log_loss')}")
+    texts = [f"accuracy: {measured(metrics, 'accuracy')}", f"AUC: {measured(metrics, 'auc')}"]
+    texts.append(f"log-loss: {measured(metrics, 'log_loss')}")
     return f"[ROUND {entry.get('round')}] " + ", ".join(texts)
 
 
