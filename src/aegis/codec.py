@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -45,10 +46,18 @@ def loads(data: bytes, classes: Iterable[type]) -> Any:
         ) from error
 
 
+_AS_THEY_ARE = frozenset((type(None), bool, int, float, str))
+
+
+@cache
+def _fields(cls: type) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(cls))
+
+
 def _plain(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    if type(value) in _AS_THEY_ARE:
+        return value
     match value:
-        case None | bool() | int() | float() | str():
-            return value
         case np.ndarray():
             name = str(len(arrays))
             arrays[name] = np.ascontiguousarray(value)
@@ -60,10 +69,9 @@ def _plain(value: Any, arrays: dict[str, np.ndarray]) -> Any:
         case Mapping():
             return {"@map": [[_plain(k, arrays), _plain(v, arrays)] for k, v in value.items()]}
         case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            fields = {
-                f.name: _plain(getattr(value, f.name), arrays) for f in dataclasses.fields(value)
-            }
-            return {"@is": type(value).__name__, **fields}
+            cls = type(value)
+            fields = {name: _plain(getattr(value, name), arrays) for name in _fields(cls)}
+            return {"@is": cls.__name__, **fields}
         case _:
             raise TypeError(f"{type(value).__name__} does not travel")
 
@@ -79,7 +87,7 @@ def _built(document: Any, arrays: Mapping[str, np.ndarray], known: Mapping[str, 
         case {"@is": str(name), **rest}:
             cls = known[name]
             fields = {str(key): _built(value, arrays, known) for key, value in rest.items()}
-            if {f.name for f in dataclasses.fields(cls)} != set(fields):
+            if set(_fields(cls)) != set(fields):
                 raise ValueError(f"{name} has the fields {sorted(fields)}")
             return cls(**fields)
         case dict():

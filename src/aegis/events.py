@@ -119,4 +119,5 @@ Listener: TypeAlias = Callable[[Event], None]
 
 def as_json(event: Event) -> dict[str, Any]:
     """The event as plain JSON values, with its kind."""
-    return {"event": type(event).__name__, **dataclasses.asdict(event)}
+    fields = {field.name: getattr(event, field.name) for field in dataclasses.fields(event)}
+    return {"event": type(event).__name__, **fields}

@@ -136,3 +136,8 @@ def test_the_largest_spend_of_any_hospital_counts(a_result):
 def test_an_audit_log_that_was_not_verified_is_not_praised(a_result):
     result = a_result() | {"audit_log": {"size": 131, "root": "ab", "verified": False}}
     assert "NOT been verified" in answers(result)["Can the history of this run be checked?"]
+
+
+def test_a_mechanism_that_was_not_recorded_is_not_taken_for_none_or_for_some(a_result):
+    text = answers(a_result() | {"privacy": None})["What can somebody do who holds the model?"]
+    assert text.startswith("This result does not say whether noise was added.")

@@ -62,7 +62,7 @@ class References:
         """Mean (n,) of ``values`` (models, n) over the models with, or without, each candidate.
 
         Where chance left a candidate without such a model, the other models stand in, moved by
-        what lies between the two kinds on average.
+        what lies between the two kinds on average, but not beyond what any of them said.
         """
         sides = {}
         for side in (kept, not kept):
@@ -77,7 +77,8 @@ class References:
                 "an attack needs models with and without a candidate",
                 "Train more reference models",
             )
-        return np.where(np.isnan(sides[kept]), sides[not kept] + np.nanmean(gap), sides[kept])
+        instead = np.clip(sides[not kept] + np.nanmean(gap), values.min(0), values.max(0))
+        return np.where(np.isnan(sides[kept]), instead, sides[kept])
 
 
 class Attack(Protocol):

@@ -30,7 +30,7 @@ def overfit_twin(patients: Patients, seed: int) -> Predict:
     classes = max(int(patients.labels.max()) + 1, 2)
     wanted = np.where(np.arange(classes) == patients.labels[:, None], 1.0, -1.0)
     apart = _squared_distances(known, known)
-    width = float(np.median(apart[np.triu_indices(len(known), 1)])) / 2 or 1.0
+    width = _width(apart)
     kernel = np.exp(-apart / width)
     solved = np.linalg.solve(kernel + RIDGE * np.eye(len(known)), wanted)
 
@@ -49,6 +49,17 @@ def with_wrong_labels(patients: Patients, seed: int) -> Patients:
     wrong = rng.random(len(patients)) < WRONG_LABELS
     labels = np.where(wrong, (patients.labels + 1) % classes, patients.labels)
     return Patients(patients.design, labels, patients.hospitals)
+
+
+def _width(apart: Floats) -> float:
+    """Half the usual squared distance, or four times that of the nearest neighbours if that is
+    less: with few columns the others are so close that a wide kernel could not remember anybody."""
+    different = np.where(apart > 1e-9, apart, np.nan)
+    if np.isnan(different).all():
+        return 1.0
+    known = ~np.isnan(different).all(axis=1)
+    nearest = np.nanmin(different[known], axis=1)
+    return float(min(np.nanmedian(different) / 2, 4 * np.median(nearest)))
 
 
 def _flat(design: NDArray[Any]) -> Floats:

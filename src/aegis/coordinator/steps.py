@@ -9,9 +9,9 @@ a state before acting on it can therefore crash anywhere and go on with the same
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -89,8 +89,14 @@ class Study:
             tau=server.tau,
         )
 
-    def model(self, preparation: str) -> Perceptron:
-        return network(self.plan.model, preparation)
+    @cached_property
+    def sha256(self) -> str:
+        return self.plan.sha256
+
+    @cached_property
+    def model(self) -> Callable[[str], Perceptron]:
+        """The plan's network for a preparation."""
+        return cache(lambda preparation: network(self.plan.model, preparation))
 
     def contribution(self, model: Perceptron) -> Vector:
         """A vector of the length and type that a hospital's update must have."""
@@ -113,7 +119,7 @@ class Step:
 
 def asks(study: Study, state: State) -> Mapping[str, Request]:
     """The requests that this state is waiting for."""
-    sha256 = study.plan.sha256
+    sha256 = study.sha256
     match state:
         case Registration():
             there = {enrolled.hospital for enrolled in state.enrolled}

@@ -10,7 +10,7 @@ a gate. Whatever goes wrong inside becomes a ``Refusal`` that says why without a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,37 @@ from aegis.tasks.models import Perceptron, network
 from aegis.tasks.preparation import Preparation, tally, vocabulary, with_vocabulary
 from aegis.training import trainer_for
 from aegis.training.trainer import Job, Settings, Trained
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """A plan this hospital agreed to, and what of it every round needs, worked out once."""
+
+    plan: Plan
+    sha256: str
+    settings: Settings
+    models: dict[str, Perceptron] = field(default_factory=dict)
+
+    @classmethod
+    def to(cls, plan: Plan) -> Agreed:
+        training = plan.training
+        settings = Settings(
+            solver=training.solver,
+            optimizer=training.optimizer,
+            batch_size=training.batch_size,
+            local_epochs=training.local_epochs,
+            local_steps=training.local_steps,
+            momentum=training.momentum,
+            weight_decay=training.weight_decay,
+            proximal_mu=training.proximal_mu,
+            l2=training.l2,
+        )
+        return cls(plan, plan.sha256, settings)
+
+    def model(self, preparation: str) -> Perceptron:
+        if preparation not in self.models:
+            self.models[preparation] = network(self.plan.model, preparation)
+        return self.models[preparation]
 
 
 @dataclass(frozen=True)
@@ -71,7 +102,7 @@ class Node:
         self._memory = memory or VolatileMemory()
         self._approve = approve
         self._designs = Designs(site)
-        self._plans: dict[str, Plan] = {}
+        self._runs: dict[str, Agreed] = {}
         self._own: dict[str, str] = {}
 
     @property
@@ -140,7 +171,7 @@ class Node:
             raise DataError("the plan in this invitation does not have the hash it claims")
         if (reason := self._approve(plan)) is not None:
             return Refusal(request.run, request.round, self.name, reason)
-        self._plans[request.run] = plan
+        self._runs[request.run] = Agreed.to(plan)
         return Enrolled(
             request.run,
             request.round,
@@ -152,7 +183,7 @@ class Node:
         )
 
     def _statistics(self, request: Statistics) -> Reply:
-        self._plan(request.run, request.plan_sha256)
+        self._agreed(request)
         site, rows = self.site, self.site.train
         if request.vocabulary is None:
             words = vocabulary(site.schema, rows)
@@ -161,9 +192,9 @@ class Node:
         return Tally(request.run, request.round, self.name, sums, len(rows))
 
     def _work(self, request: Train) -> Work:
-        plan = self._plan(request.run, request.plan_sha256)
-        preparation = self._preparation(plan, request.preparation)
-        model = network(plan.model, preparation)
+        agreed = self._agreed(request)
+        preparation = self._preparation(agreed.plan, request.preparation)
+        model = agreed.model(preparation)
         if request.weights.shape != (model.size,):
             raise DataError(
                 f"the weights received are {request.weights.shape}", f"the plan's are {model.size}"
@@ -173,10 +204,9 @@ class Node:
             own = self._memory.recall(request.run, request.round, self.name)
             own = np.zeros_like(request.control) if own is None else own
             correction = request.control - own
-        training = plan.training
         job = Job(
             hospital=self.name,
-            seed=plan.seed,
+            seed=agreed.plan.seed,
             round=request.round,
             model=model,
             weights=request.weights,
@@ -184,35 +214,25 @@ class Node:
             labels=self.site.train.labels,
             learning_rate=request.learning_rate,
             total_examples=request.total_examples,
-            settings=Settings(
-                solver=training.solver,
-                optimizer=training.optimizer,
-                batch_size=training.batch_size,
-                local_epochs=training.local_epochs,
-                local_steps=training.local_steps,
-                momentum=training.momentum,
-                weight_decay=training.weight_decay,
-                proximal_mu=training.proximal_mu,
-                l2=training.l2,
-            ),
+            settings=agreed.settings,
             correction=correction,
         )
         return Work(request, job, own)
 
     def _scoring(self, request: Evaluate) -> Scoring:
-        plan = self._plan(request.run, request.plan_sha256)
-        preparation = self._preparation(plan, request.preparation)
-        model = network(plan.model, preparation)
+        agreed = self._agreed(request)
+        preparation = self._preparation(agreed.plan, request.preparation)
+        model = agreed.model(preparation)
         design = self._designs.of(request.part, preparation, model.dtype)
         return Scoring(request, model, design, self.site.part(request.part).labels)
 
-    def _plan(self, run: str, sha256: str) -> Plan:
-        plan = self._plans.get(run)
-        if plan is None:
-            raise DataError(f"this hospital was not invited to the run {run}")
-        if plan.sha256 != sha256:
+    def _agreed(self, request: Statistics | Train | Evaluate) -> Agreed:
+        agreed = self._runs.get(request.run)
+        if agreed is None:
+            raise DataError(f"this hospital was not invited to the run {request.run}")
+        if agreed.sha256 != request.plan_sha256:
             raise DataError("the request names another plan than the one this hospital approved")
-        return plan
+        return agreed
 
     def localised(self, received: str) -> str:
         """The preparation received, its numbers by this hospital's own mean and spread."""

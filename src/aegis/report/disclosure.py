@@ -49,7 +49,12 @@ def coordinator_saw(result: Mapping[str, Any]) -> str:
 
 
 def has_noise(result: Mapping[str, Any]) -> bool:
-    return mapping(result.get("privacy")).get("mechanism") not in (None, "none")
+    return mechanism(result) not in ("", "none")
+
+
+def mechanism(result: Mapping[str, Any]) -> str:
+    """The name of the privacy mechanism; empty where the result does not say."""
+    return str(mapping(result.get("privacy")).get("mechanism") or "")
 
 
 def epsilon(result: Mapping[str, Any]) -> float | None:
@@ -66,6 +71,11 @@ def right_guesses(epsilon: float) -> int:
 
 
 def _holding(result: Mapping[str, Any]) -> str:
+    if not mechanism(result):
+        return (
+            "This result does not say whether noise was added. Take it for a run without "
+            "differential privacy: nothing bounds what attacks on the model can learn."
+        )
     if not has_noise(result):
         return (
             "No differential privacy was used in this run. Anyone who holds the model can run "

@@ -220,9 +220,11 @@ def _gain_row(gain: Gain, level: Axis, difference: Axis) -> GainRow:
         f"{gain.hospital}: own model {share_with_interval(gain.own)}, shared model "
         f"{share_with_interval(gain.shared)}.",
         f"own {_alone(gain.own)}, shared {_alone(gain.shared)}",
-        "n/a: not comparable"
-        if gain.difference is None
-        else points(gain.difference.value, gain.difference.interval),
+        (
+            "n/a: not comparable"
+            if gain.difference is None
+            else points(gain.difference.value, gain.difference.interval)
+        ),
         finding(gain),
         kind,
     )

@@ -66,7 +66,7 @@ def gains(result: Mapping[str, Any]) -> tuple[Gain, ...]:
     found = [_compared(mapping(entry)) for entry in compared]
     named = {gain.hospital for gain in found}
     others = map(mapping, sequence(result.get("hospitals")))
-    found += [_beside(entry) for entry in others if entry.get("name") not in named]
+    found += [_beside(entry) for entry in others if str(entry.get("name")) not in named]
     return tuple(sorted(found, key=_rank))
 
 

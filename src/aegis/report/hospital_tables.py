@@ -59,24 +59,20 @@ def finding(gain: Gain) -> str:
 
 
 def _compared(gain: Gain) -> tuple[str, ...]:
-    n = (
-        FEWER
-        if gain.small
-        else "n/a: not recorded"
-        if gain.examples is None
-        else f"{gain.examples:,}"
-    )
     if gain.small:
-        return (gain.hospital, n, "withheld", "withheld", "withheld", finding(gain))
+        return (gain.hospital, FEWER, "withheld", "withheld", "withheld", finding(gain))
+    n = "n/a: not recorded" if gain.examples is None else f"{gain.examples:,}"
     difference = gain.difference
     return (
         gain.hospital,
         n,
         share_with_interval(gain.own),
         share_with_interval(gain.shared),
-        "n/a: not comparable"
-        if difference is None
-        else points(difference.value, difference.interval),
+        (
+            "n/a: not comparable"
+            if difference is None
+            else points(difference.value, difference.interval)
+        ),
         finding(gain),
     )
 
@@ -180,9 +176,11 @@ def _held(hospital: Mapping[str, Any]) -> tuple[str, ...]:
         _held_rows(hospital.get("train")),
         _held_rows(hospital.get("test")),
         share_of(number(hospital.get("positive_share")), rows),
-        "n/a: not recorded"
-        if mean is None
-        else f"{mean:.1f}" + ("" if sd is None else f" ({sd:.1f})"),
+        (
+            "n/a: not recorded"
+            if mean is None
+            else f"{mean:.1f}" + ("" if sd is None else f" ({sd:.1f})")
+        ),
         "n/a: not recorded" if low is None or high is None else f"{low:.0f} to {high:.0f} years",
         share_of(number(hospital.get("female_share")), rows),
     )

@@ -80,10 +80,12 @@ def repeating(result: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
 def sureness(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     """How far the figures reach: (what, sentence)."""
     found = [("Patients", _patients(result)), ("Interval", _interval(result))]
+    seed = result.get("seed")
+    with_seed = "" if seed is None else f" (seed {seed})"
     found.append(
         (
             "One division",
-            f"The rows were divided into training and test once (seed {result.get('seed')}). "
+            f"The rows were divided into training and test once{with_seed}. "
             "Another division may move every figure; the interval does not cover that.",
         )
     )

@@ -110,9 +110,11 @@ def odds_table(result: Mapping[str, Any]) -> Table | None:
             ("p", True),
         ),
         tuple(_odds(entry) for entry in found[: 4 * MOST_ROWS]),
-        ""
-        if len(found) <= 4 * MOST_ROWS
-        else f"{4 * MOST_ROWS} of {counted(len(found), 'feature')} are shown.",
+        (
+            ""
+            if len(found) <= 4 * MOST_ROWS
+            else f"{4 * MOST_ROWS} of {counted(len(found), 'feature')} are shown."
+        ),
     )
 
 

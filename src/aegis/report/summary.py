@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aegis.report import verdict
-from aegis.report.disclosure import coordinator_saw, epsilon, has_noise
+from aegis.report.disclosure import coordinator_saw, epsilon, has_noise, mechanism
 from aegis.report.gains import Gain, gains, measure, own_together
 from aegis.report.hospital_tables import finding, hospital_table, partition_table
 from aegis.report.run_tables import best_round
@@ -134,7 +134,9 @@ def _own(result: Mapping[str, Any]) -> str:
 
 def _privacy(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     spent = epsilon(result)
-    if not has_noise(result):
+    if not mechanism(result):
+        said = "n/a: not recorded; take it for a run without differential privacy"
+    elif not has_noise(result):
         said = "no differential privacy was used in this run"
     elif spent is None:
         said = "n/a: noise was added, but no epsilon was recorded"

@@ -178,9 +178,11 @@ def _flag(
 def _all_but(groups: _Groups, cells: list[str], status: NDArray[np.int8]) -> list[str]:
     """Without missing values, hiding a large count because its opposite is small can say so."""
     return [
-        f"all but fewer than {groups.minimum}"
-        if yes == Cell.WITHHELD and no == Cell.SMALL
-        else text
+        (
+            f"all but fewer than {groups.minimum}"
+            if yes == Cell.WITHHELD and no == Cell.SMALL
+            else text
+        )
         for text, yes, no in zip(cells, status[0], status[1], strict=True)
     ]
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aegis.report.disclosure import coordinator_saw, epsilon, has_noise
+from aegis.report.disclosure import coordinator_saw, epsilon, has_noise, mechanism
 from aegis.report.gains import Measure, gains, measure, own_together, tally
 from aegis.report.wording import (
     NBSP,
@@ -76,13 +76,8 @@ def headline(result: Mapping[str, Any]) -> str:
             f"any of {compared} hospitals."
         )
     if compared == 1:
-        word = (
-            "clearly better than"
-            if better
-            else "clearly worse than"
-            if worse
-            else "not clearly different from"
-        )
+        word = "clearly better than" if better else "clearly worse than"
+        word = word if better or worse else "not clearly different from"
         return f"The shared model was {word} the hospital’s own model."
     return (
         f"The shared model was clearly better than the hospital’s own model in {better or 'none'} "
@@ -245,8 +240,12 @@ def _together(result: Mapping[str, Any]) -> Figure:
 def _privacy(result: Mapping[str, Any]) -> Figure:
     saw = coordinator_saw(result).split(". ")[0].rstrip(".")
     spent = epsilon(result)
-    if not has_noise(result) or spent is None:
+    if not mechanism(result):
+        return Figure("Privacy protection", "n/a", "not recorded", f"{saw}.")
+    if not has_noise(result):
         return Figure("Privacy protection", "None", "no noise added", f"{saw}.")
+    if spent is None:
+        return Figure("Privacy protection", "n/a", "noise, but no epsilon recorded", f"{saw}.")
     privacy = mapping(result.get("privacy"))
     delta = number(privacy.get("delta"))
     beside = "" if delta is None else f"delta {significant(delta, 2)}"

@@ -71,6 +71,7 @@ class Options:
     data_directory: str | None = None
     out: str | None = None
     compare: bool = True
+    files: bool = True
 
 
 def run(
@@ -80,6 +81,7 @@ def run(
     data_directory: Path | None = None,
     out: Path | None = None,
     compare: bool = True,
+    files: bool = True,
     listeners: Sequence[Listener] = (),
     told: Told = lambda text: None,
 ) -> RunResult:
@@ -87,6 +89,7 @@ def run(
 
     ``home`` is the data root (default: AEGIS_HOME or ./aegis-data), ``data_directory`` where data
     sets lie (default: AEGIS_DATA_DIR), ``out`` where the result goes (default: results/RUN).
+    Without ``compare`` no hospital is trained alone; without ``files`` only the model is stored.
     ``told`` hears what is being compared. Raises ``BadInput`` before anything is written,
     ``RunAborted`` when a run cannot go on.
     """
@@ -100,7 +103,7 @@ def run(
             registry = Registry(root, journal)
             start = starting_point(federation.study, plan.model.start, registry)
         name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{plan.task}-{secrets.token_hex(3)}"
-        options = Options(_text(directory), _text(out), compare)
+        options = Options(_text(directory), _text(out), compare, files)
         journal.open_run(name, plan.task, plan.to_json(), plan.sha256, vars(options))
         going = _Going(federation, root, journal, name, options, listeners, told)
         return going.on(Idle(), start)
@@ -223,8 +226,9 @@ class _Going:
         found = document(
             finished, registry, self.journal.events(self.name), self.options.compare, self.told
         )
-        out = Path(self.options.out) if self.options.out else self.home.results(self.name)
-        write_files(found, study.plan, out)
+        if self.options.files:
+            out = Path(self.options.out) if self.options.out else self.home.results(self.name)
+            write_files(found, study.plan, out)
         return RunResult(found)
 
     def _readmit(self, nodes: Mapping[str, Node]) -> None:

@@ -1,0 +1,1 @@
+"""Other people's engines, each written as its own documentation would have it."""

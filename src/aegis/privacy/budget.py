@@ -1,0 +1,180 @@
+"""A budget that is kept: noise calibrated to the planned rounds, watched, and re-planned in time.
+
+``least_noise`` finds the noise with which a plan costs exactly what may be spent. The orchestrator
+looks at each hospital before each round: what is spent, what the rounds to come will cost with the
+noise in use, and what follows. It never admits a round that would end above the budget; more noise
+for the rounds that are left comes first, an end with a reason comes last. The advice depends on
+counts and charges only, never on a model or a score, and the noise it names is what the mechanism
+must be built with: advice and mechanism share the event.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal, TypeAlias
+
+from aegis.errors import BadInput
+from aegis.privacy.accounting import (
+    Event,
+    composed,
+    epsilon_gdp,
+    epsilon_of_curve,
+    epsilon_pld,
+    epsilon_rdp,
+)
+
+Accountant: TypeAlias = Literal["gdp", "rdp", "pld"]
+
+LEAST_NOISE, MOST_NOISE = 1e-2, 1e5
+WARNING_AT, CRITICAL_AT = 0.75, 0.9
+
+
+class Action(Enum):
+    CONTINUE = "continue"
+    WARNING = "warning"
+    CRITICAL = "critical"
+    INCREASE_NOISE = "increase_noise"
+    HALT = "halt"
+    EXCLUDE = "exclude"
+
+
+@dataclass(frozen=True)
+class Advice:
+    """``noise_multiplier`` is what the next round must use; None where there is none to come.
+    ``spent`` is an epsilon, ``share`` its part of the budget."""
+
+    action: Action
+    reason: str
+    spent: float
+    share: float
+    noise_multiplier: float | None
+
+    @property
+    def goes_on(self) -> bool:
+        return self.noise_multiplier is not None
+
+
+def least_noise(
+    events: Callable[[float], Sequence[Event]],
+    epsilon: float,
+    delta: float,
+    spent: Sequence[Event] = (),
+    accountant: Accountant = "rdp",
+) -> float:
+    """The least noise multiplier with which ``spent`` and ``events(multiplier)`` together cost at
+    most (epsilon, delta); rounded up, to 1e-6 of itself (pld: 1e-4). ``BadInput`` where none does.
+    """
+    if not (math.isfinite(epsilon) and epsilon > 0):
+        raise BadInput(
+            f"privacy.epsilon_budget must be finite and above 0, got {epsilon}",
+            way_out="To switch privacy off, set privacy.mechanism: none",
+        )
+    before = composed(spent)
+
+    def fits(multiplier: float) -> bool:
+        match accountant:
+            case "gdp":
+                return epsilon_gdp([*spent, *events(multiplier)], delta) <= epsilon
+            case "rdp":
+                return epsilon_of_curve(before + composed(events(multiplier)), delta) <= epsilon
+            case "pld":
+                return epsilon_pld([*spent, *events(multiplier)], delta) <= epsilon
+
+    if not fits(MOST_NOISE):
+        raise BadInput(
+            f"no noise up to {MOST_NOISE:g} fits a budget of {epsilon:g} at delta {delta:g}",
+            f"{epsilon_rdp(spent, delta):.4g} of it is spent already",
+            "Raise the budget or plan fewer rounds",
+        )
+    low, high = LEAST_NOISE, MOST_NOISE
+    if accountant == "pld":
+        # The Renyi bound is within a third of the truth, and cheap.
+        high = least_noise(events, epsilon, delta, spent)
+        low = high / 2
+        while fits(low) and low > LEAST_NOISE:
+            low, high = low / 2, low
+    if fits(low):
+        return low
+    while high / low > 1 + (1e-4 if accountant == "pld" else 1e-6):
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if fits(middle) else (middle, high)
+    return high
+
+
+@dataclass(frozen=True)
+class Orchestrator:
+    """``round_event(noise_multiplier)`` is what one round is charged at one hospital. Beyond
+    ``most_noise`` a round is not worth taking: the answer is HALT."""
+
+    epsilon: float
+    delta: float
+    rounds: int
+    round_event: Callable[[float], Event]
+    most_noise: float = 1e3
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1:
+            raise BadInput(f"a budget is planned for at least one round, got {self.rounds}")
+
+    def planned_noise(self, already: Sequence[Event] = ()) -> float:
+        """The multiplier with which all rounds fit, after ``already`` (the statistics round)."""
+        return self._needed(already, self.rounds)
+
+    def advise(self, spent: Sequence[Event], rounds_left: int, noise_multiplier: float) -> Advice:
+        """What to do before the next round, for a run or for one hospital in it.
+
+        ``spent`` is everything charged so far, lost rounds included.
+        """
+        curve = composed(spent)
+        epsilon = epsilon_of_curve(curve, self.delta)
+        share = epsilon / self.epsilon
+        told = f"{epsilon:.3g} of {self.epsilon:g} is spent ({share:.0%})"
+        if rounds_left < 1:
+            return Advice(Action.HALT, f"all rounds are done; {told}", epsilon, share, None)
+        ahead = rounds_left * composed([self.round_event(noise_multiplier)])
+        if epsilon_of_curve(curve + ahead, self.delta) > self.epsilon:
+            try:
+                raised = self._needed(spent, rounds_left)
+            except BadInput:
+                raised = math.inf
+            if raised > self.most_noise:
+                reason = f"{told}, too little for {rounds_left} more rounds with any useful noise"
+                return Advice(Action.HALT, reason, epsilon, share, None)
+            reason = (
+                f"{told}; with noise {noise_multiplier:.4g} the {rounds_left} rounds left would "
+                f"end above it, with {raised:.4g} they fit"
+            )
+            return Advice(Action.INCREASE_NOISE, reason, epsilon, share, raised)
+        if share >= CRITICAL_AT:
+            return Advice(Action.CRITICAL, told, epsilon, share, noise_multiplier)
+        if share >= WARNING_AT:
+            return Advice(Action.WARNING, told, epsilon, share, noise_multiplier)
+        return Advice(Action.CONTINUE, told, epsilon, share, noise_multiplier)
+
+    def advise_hospital(self, name: str, spent: Sequence[Event], noise_multiplier: float) -> Advice:
+        """Whether one hospital can take part in the next round with the run's noise: EXCLUDE where
+        its own budget has no room, so that the others can go on without it."""
+        curve = composed(spent)
+        epsilon = epsilon_of_curve(curve, self.delta)
+        share = epsilon / self.epsilon
+        after = epsilon_of_curve(curve + composed([self.round_event(noise_multiplier)]), self.delta)
+        if after > self.epsilon:
+            reason = (
+                f"{name} has spent {epsilon:.3g} of {self.epsilon:g}; another round would make it "
+                f"{after:.3g}, so it abstains"
+            )
+            return Advice(Action.EXCLUDE, reason, epsilon, share, None)
+        return Advice(
+            Action.CONTINUE, f"{name} has room for the round", epsilon, share, noise_multiplier
+        )
+
+    def _needed(self, spent: Sequence[Event], rounds: int) -> float:
+        return least_noise(
+            lambda multiplier: [self.round_event(multiplier)] * rounds,
+            self.epsilon,
+            self.delta,
+            spent,
+        )
