@@ -35,6 +35,13 @@ def test_hospitals_are_sorted_by_gain_and_those_without_one_come_last(a_result):
     assert found[-1].hospital == "hungarian"
 
 
+def test_a_small_hospital_is_not_ranked_by_what_is_withheld(a_result):
+    centres = {"small": (90, 9, 0.5), "x": (90, 40, 0.5), "y": (90, 40, 0.5)}
+    result = a_result(centres=centres)
+    result["comparison"]["hospitals"][0]["difference"] = {"accuracy": 0.9, "ci95": [0.8, 0.95]}
+    assert gains(result)[-1].hospital == "small"
+
+
 def test_a_hospital_that_could_not_train_alone_is_named_with_a_reason(a_result):
     result = a_result()
     del result["comparison"]["hospitals"][2]

@@ -39,6 +39,11 @@ def test_a_difference_always_shows_its_sign_and_zero_never_does(value):
     assert (text == "0.0") == (not text.startswith(("+", "−")))
 
 
+def test_an_interval_without_width_is_not_sold_as_certainty():
+    assert wording.points(0.0, (0.0, 0.0)) == "0.0\u00a0points (no patient differed)"
+    assert wording.points(0.03, (-0.01, 0.07)) == "+3.0\u00a0points (−1.0 to +7.0)"
+
+
 @pytest.mark.parametrize(
     ("share", "rows", "text"),
     [(0.375, 261, "98 of 261 (37.5\u00a0%)"), (0.935, 123, "all but fewer than 10"),

@@ -57,7 +57,7 @@ def measure(metrics: Any, key: str = "accuracy") -> Measure | None:
 
 
 def gains(result: Mapping[str, Any]) -> tuple[Gain, ...]:
-    """One per hospital, largest gain first and those without a difference last.
+    """One per hospital, largest gain first; small ones and those without a difference last.
 
     For a hospital outside ``comparison`` the two accuracies of ``hospitals`` are taken, which have
     no paired interval: it is then called neither better nor worse.
@@ -98,8 +98,10 @@ def tally(found: tuple[Gain, ...]) -> dict[Word, int]:
 
 
 def _rank(gain: Gain) -> tuple[bool, float, str]:
-    missing = gain.difference is None
-    return missing, 0.0 if gain.difference is None else -gain.difference.value, gain.hospital
+    """A place among the others would tell what is withheld of a small hospital."""
+    if gain.difference is None or gain.small:
+        return True, 0.0, gain.hospital
+    return False, -gain.difference.value, gain.hospital
 
 
 def _compared(entry: Mapping[str, Any]) -> Gain:

@@ -29,6 +29,7 @@ from aegis.report.wording import (
     sequence,
     signed,
     significant,
+    span,
     task_title,
 )
 
@@ -156,8 +157,7 @@ def _compared(gain: Gain) -> tuple[str, ...]:
     if gain.difference is not None:
         apart = signed(gain.difference.value)
         if gain.difference.interval:
-            low, high = gain.difference.interval
-            apart += f" ({signed(low)} to {signed(high)})"
+            apart += f" ({span(gain.difference.interval)})"
     own, shared = (
         "n/a: no model" if part is None else percent(part.value) for part in (gain.own, gain.shared)
     )

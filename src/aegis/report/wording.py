@@ -101,7 +101,15 @@ def signed(value: float) -> str:
 def points(value: float, pair: tuple[float, float] | None = None) -> str:
     """``+3.8 points (−0.5 to +8.1)``, of a difference of two shares."""
     text = f"{signed(value)}{NBSP}points"
-    return text if pair is None else f"{text} ({signed(pair[0])} to {signed(pair[1])})"
+    return text if pair is None else f"{text} ({span(pair)})"
+
+
+def span(pair: tuple[float, float]) -> str:
+    """The interval of a difference. One without width comes from two models that were right for
+    the same patients: a resampling then knows no chance error, and none must be read from it."""
+    if pair == (0.0, 0.0):
+        return "no patient differed"
+    return f"{signed(pair[0])} to {signed(pair[1])}"
 
 
 def counted(n: int, thing: str) -> str:

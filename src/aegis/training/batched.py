@@ -43,42 +43,47 @@ class StackedTrainer:
         """One answer per job, in their order; the vectors of one model are rows of one array."""
         found: dict[int, Trained] = {}
         with one_thread(), np.errstate(over="ignore", invalid="ignore", under="ignore"):
-            for model, numbers in _grouped(range(len(jobs)), lambda n: jobs[n].model):
-                vectors = np.zeros((len(numbers), model.size), self._dtype or model.dtype)
-                room = dict(zip(numbers, vectors, strict=True))
-                for given, like in _grouped(numbers, lambda n: jobs[n].settings):
+            for model, ours in _grouped(range(len(jobs)), lambda n: jobs[n].model):
+                vectors = np.zeros((len(ours), model.size), self._dtype or model.dtype)
+                row = {number: place for place, number in enumerate(ours)}
+                for given, alike in _grouped(ours, lambda n: jobs[n].settings):
                     settings = as_steps(given)
-                    widths = [step_width(len(jobs[n].labels), settings.batch_size) for n in like]
-                    for width in set(widths):
-                        group = [n for n, w in zip(like, widths, strict=True) if w == width]
-                        pairs = [(jobs[n], room[n]) for n in group]
-                        results = self._train(model, settings, width, pairs)
+                    by_width: dict[int, list[int]] = {}
+                    for n in alike:
+                        width = step_width(len(jobs[n].labels), settings.batch_size)
+                        by_width.setdefault(width, []).append(n)
+                    for width, group in by_width.items():
+                        members = [jobs[n] for n in group]
+                        rows = np.array([row[n] for n in group])
+                        results = self._train(model, settings, width, members, vectors, rows)
                         for n, (steps, loss) in zip(group, results, strict=True):
-                            found[n] = Trained(room[n], steps, loss)
+                            found[n] = Trained(vectors[row[n]], steps, loss)
         return [found[number] for number in range(len(jobs))]
 
     def _train(
-        self, model: Perceptron, settings: Settings, width: int, group: list[tuple[Job, Vector]]
+        self,
+        model: Perceptron,
+        settings: Settings,
+        width: int,
+        jobs: list[Job],
+        vectors: Array,
+        rows: NDArray[np.intp],
     ) -> list[tuple[int, float]]:
-        """Steps and loss of each job; its change is written into the vector beside it."""
+        """Steps and loss of each job; its change is written into its row of ``vectors``."""
         if not width:
-            return [(0, 0.0)] * len(group)
-        jobs = [job for job, _ in group]
-        cohort = self._cohorts.of(
-            model, settings, width, jobs, np.dtype(self._dtype or model.dtype)
-        )
+            return [(0, 0.0)] * len(jobs)
+        cohort = self._cohorts.of(model, settings, width, jobs, vectors.dtype)
         layers = layout(model)
         stack = self._stack(model, width, cohort)
-        starts = _starts(layers, jobs, cohort.table.dtype)
+        starts = _starts(layers, jobs, vectors.dtype)
         for piece in cohort.pieces:
             start = _together([starts[place] for place in piece.places])
             _descend(stack, piece, cohort, settings, [jobs[place] for place in piece.places], start)
-            change = stack.weights[: len(piece.places)]
-            change -= start
-            for row, place in zip(change, piece.places, strict=True):
-                np.take(row, layers.outward, out=group[place][1], mode="clip")
-        losses = _losses(stack, cohort, starts)
-        return list(zip(cohort.steps.tolist(), losses, strict=True))
+            part = stack.first(len(piece.places))
+            part.weights -= start
+            np.take(part.weights, layers.outward, axis=1, out=part.scratch, mode="clip")
+            vectors[rows[piece.places]] = part.scratch
+        return list(zip(cohort.steps.tolist(), _losses(stack, cohort, starts), strict=True))
 
     def _stack(self, model: Perceptron, width: int, cohort: Cohort) -> Stack:
         stack = self._stacks.pop((model, width), None)
@@ -122,25 +127,26 @@ def _losses(stack: Stack, cohort: Cohort, starts: list[Vector]) -> list[float]:
     """Each hospital's mean log-loss at its start."""
     logits = np.empty_like(cohort.signs)
     masks = [None] * len(stack.layout.shapes)  # nothing is dropped where a loss is measured
-    blocks = zip(cohort.firsts.tolist(), cohort.counts.tolist(), strict=True)
-    pushed = None
-    for start, (first, count) in zip(starts, blocks, strict=True):
-        if start is not pushed:
-            pushed, forward = start, turned_forward(start[None], stack.layout)
-        for low in range(first, first + count, stack.capacity):
-            high = min(low + stack.capacity, first + count)
+    if all(start is starts[0] for start in starts):
+        spans = [(starts[0], 0, len(logits))]
+    else:
+        ends = (cohort.firsts + cohort.counts).tolist()
+        spans = list(zip(starts, cohort.firsts.tolist(), ends, strict=True))
+    for start, first, end in spans:
+        forward = turned_forward(start[None], stack.layout)
+        for low in range(first, end, stack.capacity):
+            high = min(low + stack.capacity, end)
             columns = np.ascontiguousarray(cohort.table[low:high].transpose(0, 2, 1))
             logits[low:high] = stack.first(high - low).push(forward, columns, masks)[:, 0]
     wrong = logits * cohort.signs
     lost = np.log1p(np.exp(-np.abs(wrong)))
     lost += np.maximum(wrong, 0)
     lost *= np.abs(cohort.signs)
-    by_block = lost.sum(axis=1, dtype=np.float64)
-    order = np.argsort(cohort.firsts)
-    sums = np.empty(len(starts))
-    sums[order] = np.add.reduceat(by_block, cohort.firsts[order])
-    means: list[float] = (sums / cohort.rows).tolist()
-    return means
+    sums = np.add.reduceat(lost.sum(axis=1, dtype=np.float64), cohort.firsts[cohort.line])
+    means = np.empty(len(starts))
+    means[cohort.line] = sums / cohort.rows[cohort.line]
+    found: list[float] = means.tolist()
+    return found
 
 
 def _descend(

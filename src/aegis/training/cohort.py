@@ -62,8 +62,8 @@ class Piece:
 class Cohort:
     """``table`` (blocks, width, inputs + 1) holds the hospitals' rows with a last column of ones,
     ``signs`` (blocks, width) is 1 - 2 * label, and 0 where a hospital's last block is filled up.
-    Hospital k has ``rows[k]`` rows in ``counts[k]`` blocks from ``firsts[k]`` on; ``beside``
-    blocks fit the cache together."""
+    Hospital k has ``rows[k]`` rows in ``counts[k]`` blocks from ``firsts[k]`` on, in the order of
+    ``line``; ``beside`` blocks fit the cache together."""
 
     def __init__(
         self, model: Perceptron, settings: Settings, width: int, jobs: list[Job], dtype: Float
@@ -76,7 +76,7 @@ class Cohort:
         else:
             self.steps = settings.local_epochs * per_epoch
         self.counts = per_epoch
-        line = np.lexsort((-per_epoch, -self.steps))
+        line = self.line = np.lexsort((-per_epoch, -self.steps))
         self.firsts = np.empty(len(jobs), np.intp)
         self.firsts[line] = np.cumsum(per_epoch[line]) - per_epoch[line]
         self.table = np.zeros((int(per_epoch.sum()), width, model.inputs + 1), dtype)

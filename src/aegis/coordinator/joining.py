@@ -1,0 +1,142 @@
+"""Before the first round: who takes part, and the statistics that preparation follows from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from aegis.coordinator import closing
+from aegis.coordinator.study import Step, Study, failed, nothing_to_learn_from, set_aside
+from aegis.coordinator.validation import fault_of_tally
+from aegis.events import (
+    Event,
+    HospitalAbsent,
+    HospitalJoined,
+    ReplyQuarantined,
+    StatisticsReleased,
+)
+from aegis.messages import (
+    Absence,
+    Answer,
+    Enrolled,
+    Refusal,
+    Tally,
+    Vector,
+)
+from aegis.states import (
+    Failed,
+    Progress,
+    Registration,
+    RoundSetup,
+    State,
+    Tallying,
+)
+from aegis.tasks.preparation import Preparation, slots, with_vocabulary
+
+
+def register(study: Study, state: Registration, answers: Mapping[str, Answer]) -> Step:
+    events: list[Event] = []
+    enrolled = list(state.enrolled)
+    for name in state.invited:
+        match answers.get(name):
+            case Enrolled() as reply if reply.schema_sha256 != study.schema.sha256:
+                reason = "its table does not have the columns of this task"
+                events.append(ReplyQuarantined(state.run, 0, name, reason))
+            case Enrolled() as reply if (reply.hospital, reply.run) != (name, state.run):
+                events.append(ReplyQuarantined(state.run, 0, name, "its enrolment is not sound"))
+            case Enrolled() as reply:
+                enrolled.append(reply)
+                events.append(HospitalJoined(state.run, name, reply.examples, reply.held_out))
+            case Refusal(reason=reason) | Absence(reason=reason):
+                events.append(HospitalAbsent(state.run, 0, name, reason))
+            case _:
+                pass
+    there = tuple(sorted(enrolled, key=lambda e: state.invited.index(e.hospital)))
+    needed = study.plan.quorum(len(state.invited))
+    if len(there) >= needed:
+        return Step(_after_registration(study, state, there), tuple(events))
+    missing = sorted(set(state.invited) - {e.hospital for e in there})
+    if state.attempt >= study.plan.federated.attempts:
+        lost = Failed(
+            state.run,
+            f"{len(there)} of {len(state.invited)} hospitals joined, the quorum is {needed}"
+            f" (missing: {_list(missing)})",
+            "Start the missing hospitals, or lower federated.quorum",
+        )
+        return Step(lost, (*events, closing.aborted(state.run, lost.reason)))
+    waiting = replace(state, enrolled=there, attempt=state.attempt + 1)
+    return Step(waiting, tuple(events))
+
+
+def _after_registration(
+    study: Study, state: Registration, hospitals: tuple[Enrolled, ...]
+) -> State:
+    if state.start is not None:
+        weights = state.start.weights
+        return RoundSetup(_begin(study, state.run, hospitals, state.start.preparation, weights))
+    if study.plan.data.standardize == "none":
+        public = Preparation.from_public_ranges(study.schema)
+        return RoundSetup(_begin(study, state.run, hospitals, public.to_json(), None))
+    return Tallying(state.run, hospitals)
+
+
+def sum_statistics(study: Study, state: Tallying, answers: Mapping[str, Answer]) -> Step:
+    asking_words = state.vocabulary is None and study.open_words
+    schema = with_vocabulary(study.schema, state.vocabulary or {})
+    length = None if asking_words else len(slots(schema))
+    events: list[Event] = []
+    tallies: list[Tally] = []
+    for hospital in state.hospitals:
+        answer = answers.get(hospital.hospital, Absence(hospital.hospital, "no answer"))
+        fault = fault_of_tally(answer, hospital, state.run, length)
+        if fault is None and isinstance(answer, Tally):
+            tallies.append(answer)
+        else:
+            events.append(set_aside(state.run, 0, answer, hospital.hospital, fault or ""))
+    needed = study.quorum(len(state.hospitals), len(state.hospitals))
+    if len(tallies) < needed:
+        if state.attempt < study.plan.federated.attempts:
+            return Step(replace(state, attempt=state.attempt + 1), tuple(events))
+        return failed(state.run, "the statistics round", len(tallies), needed, events)
+    if asking_words:
+        words: dict[str, set[str]] = {}
+        for answer in tallies:
+            for column, values in answer.vocabulary.items():
+                words.setdefault(column, set()).update(values)
+        found = {column: tuple(sorted(values)) for column, values in sorted(words.items())}
+        return Step(replace(state, vocabulary=found, attempt=1), tuple(events))
+    total = np.add.reduce([answer.sums for answer in tallies], axis=0)
+    if not total[0] > 0:
+        return nothing_to_learn_from(state.run, events)
+    preparation = Preparation.from_tally(schema, total)
+    rows = int(total[0])
+    events.append(StatisticsReleased(state.run, len(tallies), rows, preparation.sha256))
+    kept = {answer.hospital for answer in tallies}
+    hospitals = tuple(h for h in state.hospitals if h.hospital in kept)
+    begun = _begin(study, state.run, hospitals, preparation.to_json(), None, total)
+    return Step(RoundSetup(begun), tuple(events))
+
+
+def _begin(
+    study: Study,
+    run: str,
+    hospitals: tuple[Enrolled, ...],
+    preparation: str,
+    weights: Vector | None,
+    sums: Vector | None = None,
+) -> Progress:
+    model = study.model(preparation)
+    if weights is None:
+        linear = not model.hidden
+        start = study.plan.model.init or ("zeros" if linear else "uniform")
+        weights = model.initial(study.plan.seed, start)
+    memory = {} if sums is None else {"statistics": sums}
+    rate = study.plan.training.learning_rate
+    return Progress(run, 0, hospitals, preparation, weights, rate, memory)
+
+
+def _list(names: list[str], most: int = 8) -> str:
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
