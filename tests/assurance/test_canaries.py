@@ -35,8 +35,8 @@ def test_what_an_audit_can_show_at_most(guesses, ceiling):
     assert audit.ceiling == epsilon_lower_bound(guesses, guesses)
 
 
-@given(st.integers(1, 300), st.floats(0, 6), st.floats(0, 1e-3), st.data())
-@settings(max_examples=200)
+@given(st.integers(1, 120), st.floats(0, 6), st.floats(0, 1e-3), st.data())
+@settings(max_examples=100)
 def test_the_p_value_is_the_theorems(guesses, epsilon, delta, data):
     correct = data.draw(st.integers(0, guesses))
     canaries = data.draw(st.integers(guesses, 2000))

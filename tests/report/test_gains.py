@@ -81,7 +81,9 @@ def test_the_headline_says_worse_as_plainly_as_better(a_result):
         "The shared model was clearly better than the hospital’s own model in none of 4 hospitals, "
         "not clearly different in none, and clearly worse in 4."
     )
-    assert spread(a_result(), ["level"] * 4).startswith("There is no clear difference")
+    assert spread(a_result(), ["level"] * 4).startswith(
+        "On a hospital’s own patients there is no clear difference"
+    )
 
 
 def test_the_headline_of_one_hospital_is_about_that_hospital(a_result):
@@ -101,3 +103,18 @@ def test_without_a_comparison_nothing_is_claimed(a_result):
 def test_a_run_without_a_scored_model_says_how_it_ended(a_result):
     result = a_result() | {"status": "aborted", "global": {}}
     assert headline(result) == "This run was aborted without a scored model."
+
+
+def test_a_model_that_does_not_travel_is_told_from_one_that_does(a_result):
+    from aegis.report.verdict import explanation, headline
+
+    result = a_result()
+    for entry, own in zip(result["comparison"]["hospitals"], (0.7, 0.75, 0.8, 0.82), strict=True):
+        entry["everywhere"] = {
+            "examples": 254,
+            "alone": {"accuracy": own, "ci95": [own - 0.05, own + 0.05]},
+            "federated": {"accuracy": 0.83, "ci95": [0.79, 0.87]},
+            "difference": {"accuracy": 0.83 - own, "ci95": [0.83 - own - 0.06, 0.9 - own]},
+        }
+    assert "On the patients of all hospitals it was clearly better than 2 of 4" in headline(result)
+    assert any("70.0 % to 82.0 %" in text.replace("\u00a0", " ") for text in explanation(result))

@@ -40,7 +40,7 @@ def test_a_difference_always_shows_its_sign_and_zero_never_does(value):
 
 
 def test_an_interval_without_width_is_not_sold_as_certainty():
-    assert wording.points(0.0, (0.0, 0.0)) == "0.0\u00a0points (no patient differed)"
+    assert wording.points(0.0, (0.0, 0.0)) == "0.0\u00a0points (no one differed)"
     assert wording.points(0.03, (-0.01, 0.07)) == "+3.0\u00a0points (−1.0 to +7.0)"
 
 

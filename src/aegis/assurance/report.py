@@ -23,7 +23,7 @@ def report(audit: Audit) -> str:
     """The whole report, with a line break at its end."""
     lines = [RULE, TITLE, RULE, ""]
     for finding in audit.findings:
-        lines += [*_block(finding, audit.references), ""]
+        lines += [*_block(finding, audit), ""]
     if audit.control is not None:
         lines += [
             "--- POSITIVE CONTROL: a twin that overfits ---",
@@ -99,12 +99,13 @@ def as_json(audit: Audit) -> dict[str, Any]:
     }
 
 
-def _block(finding: Finding, references: int) -> list[str]:
+def _block(finding: Finding, audit: Audit) -> list[str]:
+    doubt = ", inconclusive" if audit.verdict.outcome == "inconclusive" else ""
     lines = [
         f"--- {finding.attack.upper()} Attack ---",
         _line("Accuracy", f"{finding.accuracy:.4f}"),
         _line("AUC-ROC", f"{finding.auc.value:.4f}"),
-        _line("Privacy Grade", f"{finding.grade} ({WORDS[finding.grade]})"),
+        _line("Privacy Grade", f"{finding.grade} ({WORDS[finding.grade]}){doubt}"),
         _line("Is Vulnerable", _yes(finding.vulnerable)),
         _line("95% interval", f"{finding.auc.low:.4f} to {finding.auc.high:.4f}"),
     ]
@@ -113,7 +114,7 @@ def _block(finding: Finding, references: int) -> list[str]:
     lines.append(_line("Graded by", f"{finding.judged_by}, up to {finding.bound:.4f}"))
     again = {rate.false_positives: rate for rate in finding.recipe_rates}
     for rate in finding.rates:
-        lines.append(_rate(rate, again.get(rate.false_positives), references))
+        lines.append(_rate(rate, again.get(rate.false_positives), audit.references))
     return lines
 
 

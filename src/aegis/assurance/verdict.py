@@ -132,7 +132,8 @@ def decide(
             "vulnerable",
             f"the {worst.attack} attack tells members from other patients with an AUC of "
             f"{_worst(worst):.2f}",
-            "Train with differential privacy, fewer rounds or a smaller model",
+            "Train with noise or more of it (differential privacy at a small epsilon), for fewer "
+            "rounds, or a smaller model",
         )
     if control is None:
         return Verdict(

@@ -16,6 +16,7 @@ from aegis.bench.problem import Contender, Measured
 # Where each contender lies. Adding one is a line here and a function of ``problem.Contender``.
 CONTENDERS = {
     "engine": "aegis.bench.ours:stacked",
+    "whole": "aegis.bench.whole:whole_run",
     "flower": "aegis.bench.peers.flower:simulation",
     "plain": "aegis.bench.peers.plain:loop",
     "pfl": "aegis.bench.peers.pfl_research:simulation",

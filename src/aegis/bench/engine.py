@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -43,6 +43,10 @@ TARGETS = {
 MOST_MEMORY_MB = 600.0  # for ours at 1000 hospitals
 AGREEMENT = 1e-5
 LONGEST_S = 900  # of one process
+
+Measure: TypeAlias = Callable[[str, int, int], dict[str, Any]]
+"""(contender, hospitals, rounds) -> seconds of each round, weights, peak_mb."""
+
 ENVIRONMENT = {
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
     "FLWR_TELEMETRY_ENABLED": "0",
@@ -60,11 +64,13 @@ def engine(
     told: Callable[[str], None] = lambda text: None,
     contenders: Sequence[str] | None = None,
     rounds: int | None = None,
+    measure: Measure | None = None,
 ) -> dict[str, Any]:
     """Measures every size ``repeats`` times, as long as ``seconds`` allow (at least once).
 
-    ``rounds`` replaces the number of rounds that suits size and contender. The answer is made for
-    JSON; raises ``CheckFailed`` where a contender breaks or ends with other weights.
+    ``rounds`` replaces the number of rounds that suits size and contender, ``measure`` the process
+    of its own. The answer is made for JSON; raises ``CheckFailed`` where a contender breaks or ends
+    with other weights.
     """
     began = monotonic()
     names = list(contenders or CONTENDERS)
@@ -74,13 +80,15 @@ def engine(
     for place, size in enumerate(hospitals):
         share = seconds * (place + 1) / len(hospitals)
         runs: dict[str, list[dict[str, Any]]] = {name: [] for name in runners}
+        turn, took = monotonic(), 0.0
         for repeat in range(repeats):
-            if repeat and monotonic() - began > share:
+            if repeat and turn + took - began > share:
                 told(f"{size} hospitals: stopped after {repeat} of {repeats} repetitions, for time")
                 break
             for name in runners:
                 told(f"{size} hospitals, repetition {repeat + 1}: {TITLES[name]}")
-                runs[name].append(_run(name, size, rounds or _rounds(name, size)))
+                runs[name].append((measure or _run)(name, size, rounds or _rounds(name, size)))
+            turn, took = monotonic(), monotonic() - turn
         sizes.append(_summary(size, runs))
     document = {
         "what": "seconds per round of federated averaging, side by side",

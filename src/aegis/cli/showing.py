@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from aegis.report.summary import comparison_rows, summary_lines
+from aegis.report.summary import CLEAR, comparison_rows, partition_rows, summary_lines
 
 
 def show_result(document: dict[str, Any]) -> None:
@@ -15,15 +16,19 @@ def show_result(document: dict[str, Any]) -> None:
     console.print()
     for label, value in summary_lines(document):
         if label:
-            console.print(f"[bold]{label}[/bold]: ", end="")
+            console.print(f"[bold]{escape(label)}[/bold]: ", end="")
         console.print(value, markup=False)
-    header, rows = comparison_rows(document)
-    if rows:
-        table = Table(*header, box=None, pad_edge=False)
-        for row in rows:
-            table.add_row(*row)
-        console.print()
-        console.print(table)
+    for title, (header, rows) in (
+        ("What each hospital holds", partition_rows(document)),
+        ("The shared model and each hospital's own", comparison_rows(document)),
+    ):
+        if rows:
+            table = Table(*header, box=None, pad_edge=False, title=title, title_justify="left")
+            for row in rows:
+                table.add_row(*(escape(cell) for cell in row))
+            console.print()
+            console.print(table)
+    console.print(f"{CLEAR} clear: the 95 % interval leaves zero out", markup=False)
     console.print()
     for name, path in document.get("files", {}).items():
         console.print(f"{name:<24} {path}", markup=False, soft_wrap=True)

@@ -70,6 +70,16 @@ def gains(result: Mapping[str, Any]) -> tuple[Gain, ...]:
     return tuple(sorted(found, key=_rank))
 
 
+def travelled(result: Mapping[str, Any]) -> tuple[Gain, ...]:
+    """Each hospital's own model and the shared one on the test patients of all hospitals."""
+    compared = map(mapping, sequence(mapping(result.get("comparison")).get("hospitals")))
+    return tuple(
+        _compared({**mapping(entry["everywhere"]), "name": entry.get("name")})
+        for entry in compared
+        if mapping(entry.get("everywhere"))
+    )
+
+
 def own_together(result: Mapping[str, Any]) -> tuple[int, int] | None:
     """How often the own models were right, each on its own hospital's test patients, and of how
     many; None unless these are all the patients that the shared model was tested on."""

@@ -10,8 +10,8 @@ from typing import Any
 
 from aegis.report import verdict
 from aegis.report.disclosure import coordinator_saw, epsilon, has_noise, mechanism
-from aegis.report.gains import Gain, gains, measure, own_together
-from aegis.report.hospital_tables import finding, hospital_table, partition_table
+from aegis.report.gains import Gain, gains, measure, own_together, travelled
+from aegis.report.hospital_tables import hospital_table, partition_table
 from aegis.report.run_tables import best_round
 from aegis.report.tables import Table, shown_hospitals
 from aegis.report.wording import (
@@ -33,6 +33,7 @@ from aegis.report.wording import (
     task_title,
 )
 
+CLEAR = "*"  # beside a difference whose interval leaves zero out
 Rows = tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]
 
 
@@ -45,12 +46,14 @@ def summary_lines(result: Mapping[str, Any]) -> list[tuple[str, str]]:
 def comparison_rows(result: Mapping[str, Any]) -> Rows:
     """Header and rows of own model against shared model, 80 characters wide for short names; no
     rows where nothing was compared. The intervals of both models are on the page."""
-    header = ("Hospital", "Tested", "Own", "Shared", "Difference (points)", "Finding")
+    header = ("Hospital", "Tested", "Own", "Shared", "Difference (points)", "Own, all patients")
     shown, _ = shown_hospitals(result)
     found = [gain for gain in gains(result) if gain.hospital in shown]
     if all(gain.own is None and gain.shared is None for gain in found):
         return (), ()
-    return header, tuple(tuple(_plain(cell) for cell in _compared(gain)) for gain in found)
+    away = {gain.hospital: gain for gain in travelled(result)}
+    rows = ((*_compared(gain), _on_all_patients(away.get(gain.hospital))) for gain in found)
+    return header, tuple(tuple(_plain(cell) for cell in row) for row in rows)
 
 
 def hospital_rows(result: Mapping[str, Any]) -> Rows:
@@ -59,8 +62,11 @@ def hospital_rows(result: Mapping[str, Any]) -> Rows:
 
 
 def partition_rows(result: Mapping[str, Any]) -> Rows:
-    """Header and rows of what each hospital holds; no rows where only hospitals know."""
-    return _plain_rows(partition_table(result))
+    """Header and rows of what each hospital holds, without columns that nobody has a value in; no
+    rows where only hospitals know."""
+    header, rows = _plain_rows(partition_table(result))
+    kept = [i for i in range(len(header)) if not all(row[i].startswith("n/a") for row in rows)]
+    return tuple(header[i] for i in kept), tuple(tuple(row[i] for i in kept) for row in rows)
 
 
 def _run(result: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -152,7 +158,7 @@ def _privacy(result: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _compared(gain: Gain) -> tuple[str, ...]:
     if gain.small:
-        return (gain.hospital, FEWER, "withheld", "withheld", "withheld", finding(gain))
+        return (gain.hospital, FEWER, "withheld", "withheld", "withheld")
     apart = "n/a: not comparable"
     if gain.difference is not None:
         apart = signed(gain.difference.value)
@@ -162,7 +168,18 @@ def _compared(gain: Gain) -> tuple[str, ...]:
         "n/a: no model" if part is None else percent(part.value) for part in (gain.own, gain.shared)
     )
     tested = "n/a: not recorded" if gain.examples is None else f"{gain.examples:,}"
-    return (gain.hospital, tested, own, shared, apart, finding(gain))
+    return (gain.hospital, tested, own, shared, apart + _mark(gain))
+
+
+def _on_all_patients(gain: Gain | None) -> str:
+    """The hospital's own model on everybody's test patients, and what the shared one adds."""
+    if gain is None or gain.own is None or gain.difference is None:
+        return "n/a: not compared"
+    return f"{percent(gain.own.value)} ({signed(gain.difference.value)}{_mark(gain)})"
+
+
+def _mark(gain: Gain) -> str:
+    return CLEAR if gain.word in ("better", "worse") else ""
 
 
 def _plain(text: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aegis.report.disclosure import coordinator_saw, epsilon, has_noise, mechanism
-from aegis.report.gains import Measure, gains, measure, own_together, tally
+from aegis.report.gains import Measure, gains, measure, own_together, tally, travelled
 from aegis.report.wording import (
     NBSP,
     absent,
@@ -62,6 +62,18 @@ def headline(result: Mapping[str, Any]) -> str:
     """The one sentence for somebody who reads no further."""
     if number(mapping(result.get("global")).get("accuracy")) is None:
         return f"This run {_ENDS.get(str(result.get('status')), 'ended')} without a scored model."
+    at_home = _headline_at_home(result)
+    away = tally(travelled(result))
+    if not away["better"] and not away["worse"]:
+        return at_home
+    finding, number_of = ("better", away["better"]) if away["better"] else ("worse", away["worse"])
+    return (
+        f"{at_home} On the patients of all hospitals it was clearly {finding} than "
+        f"{number_of} of {sum(away.values())} own models."
+    )
+
+
+def _headline_at_home(result: Mapping[str, Any]) -> str:
     counts = tally(gains(result))
     better, level, worse = counts["better"], counts["no clear difference"], counts["worse"]
     compared = better + level + worse
@@ -72,8 +84,8 @@ def headline(result: Mapping[str, Any]) -> str:
         )
     if compared > 1 and not better and not worse:
         return (
-            "There is no clear difference between the shared model and the hospital’s own model in "
-            f"any of {compared} hospitals."
+            "On a hospital’s own patients there is no clear difference between the shared model and "
+            f"the hospital’s own in any of {compared} hospitals."
         )
     if compared == 1:
         word = "clearly better than" if better else "clearly worse than"
@@ -102,7 +114,14 @@ def subtitle(result: Mapping[str, Any]) -> str:
 
 def explanation(result: Mapping[str, Any]) -> list[str]:
     """The verdict's numbers, in sentences."""
-    found = [_ended(result), _right(result), _own_right(result), _pooled(result), _means(result)]
+    found = [
+        _ended(result),
+        _right(result),
+        _own_right(result),
+        _travelled(result),
+        _pooled(result),
+        _means(result),
+    ]
     return [text for text in found if text]
 
 
@@ -156,6 +175,18 @@ def _own_right(result: Mapping[str, Any]) -> str:
     return (
         "The hospitals’ own models, each trained and tested on its own hospital’s patients, were "
         f"right for {right:,} of the same {total:,} ({percent(right / total)})."
+    )
+
+
+def _travelled(result: Mapping[str, Any]) -> str:
+    """A model that knows one hospital's patients, on everybody's."""
+    own = [gain.own.value for gain in travelled(result) if gain.own is not None]
+    if not own:
+        return ""
+    reach = percent(own[0]) if len(own) == 1 else f"{percent(min(own))} to {percent(max(own))}"
+    return (
+        f"On the test patients of all hospitals the own models were right for {reach} "
+        f"({percent(sum(own) / len(own))} on average)."
     )
 
 

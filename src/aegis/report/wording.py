@@ -108,7 +108,7 @@ def span(pair: tuple[float, float]) -> str:
     """The interval of a difference. One without width comes from two models that were right for
     the same patients: a resampling then knows no chance error, and none must be read from it."""
     if pair == (0.0, 0.0):
-        return "no patient differed"
+        return "no one differed"
     return f"{signed(pair[0])} to {signed(pair[1])}"
 
 

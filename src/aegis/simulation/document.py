@@ -106,12 +106,13 @@ def _table_one(finished: Finished) -> dict[str, Any]:
         return {"table_one": None, "table_one_reason": "this run had no statistics round"}
     if len(slots(study.schema)) != len(sums):
         return {"table_one": None, "table_one_reason": "its categories were found in the run"}
+    outcome = find_task(study.plan.task).positive.capitalize()
     by_hospital = None
     if study.plan.effective_trust == "open" and len(finished.sites) <= MOST_COLUMNS:
         by_hospital = {
             name: tally(study.schema, site.train) for name, site in finished.sites.items()
         }
-    return {"table_one": table_one(study.schema, sums, by_hospital)}
+    return {"table_one": table_one(study.schema, sums, by_hospital, outcome=outcome)}
 
 
 def _odds_ratios(finished: Finished) -> dict[str, Any]:
@@ -124,7 +125,7 @@ def _odds_ratios(finished: Finished) -> dict[str, Any]:
     names = Preparation.from_json(progress.preparation).names
     _, mean = unpack(curvature, len(progress.weights))
     total = mean * sum(hospital.examples for hospital in progress.hospitals)
-    found = odds_ratios(names, progress.weights, total)
+    found = odds_ratios(names, progress.weights, total, finished.study.schema)
     if isinstance(found, str):
         return {"odds_ratios": None, "odds_ratios_reason": found}
     return {"odds_ratios": found}

@@ -26,7 +26,7 @@ from aegis.tasks.sources import Source
 from aegis.tasks.task import Column, DataOptions, Dataset, Rows, Schema
 
 AGE = Column("age", "number", "age", "years", 30, 80)
-SEX = Column("sex", "flag", "1 male, 0 female", low=0, high=1)
+SEX = Column("sex", "flag", "male", low=0, high=1)
 PRESSURE = Column("trestbps", "number", "resting blood pressure on admission", "mmHg", 90, 180)
 CHOLESTEROL = Column("chol", "number", "serum cholesterol", "mg/dl", 100, 350)
 SUGAR = Column("fbs", "flag", "fasting blood sugar above 120 mg/dl", low=0, high=1)
