@@ -41,6 +41,8 @@ class Statistics:
     run: str
     plan_sha256: str
     vocabulary: Mapping[str, tuple[str, ...]] | None = None
+    total_examples: int = 0
+    hospitals: int = 0
     round: int = 0
 
 
@@ -55,6 +57,7 @@ class Train:
     weights: Vector
     learning_rate: float
     total_examples: int
+    hospitals: int
     preparation: str = ""
     control: Vector | None = None
 

@@ -33,8 +33,8 @@ class Best:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What every round inherits. ``round`` counts closed rounds; ``memory`` is the server
-    optimizer's; ``stale`` counts evaluations without improvement."""
+    """What every round inherits. ``round`` counts closed rounds of ``rounds``; ``memory`` is the
+    server optimizer's; ``stale`` counts evaluations without improvement."""
 
     run: str
     round: int
@@ -42,10 +42,17 @@ class Progress:
     preparation: str
     weights: Vector
     learning_rate: float
+    rounds: int
     memory: Mapping[str, Vector] = field(default_factory=dict)
     participation: Mapping[str, int] = field(default_factory=dict)
     best: Best | None = None
     stale: int = 0
+
+
+def released(progress: Progress) -> Vector:
+    """The model that goes to whoever asks: the running average where the plan keeps one."""
+    average = progress.memory.get("average")
+    return progress.weights if average is None else average
 
 
 @dataclass(frozen=True, slots=True)

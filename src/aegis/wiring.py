@@ -58,7 +58,7 @@ def federate(
                 plan.task,
                 plan.sha256,
                 plan.seed,
-                plan.federated.num_rounds,
+                plan.federated.num_rounds or 0,
                 plan.effective_trust,
             )
         )

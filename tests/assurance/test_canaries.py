@@ -36,7 +36,7 @@ def test_what_an_audit_can_show_at_most(guesses, ceiling):
 
 
 @given(st.integers(1, 120), st.floats(0, 6), st.floats(0, 1e-3), st.data())
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 def test_the_p_value_is_the_theorems(guesses, epsilon, delta, data):
     correct = data.draw(st.integers(0, guesses))
     canaries = data.draw(st.integers(guesses, 2000))
@@ -51,7 +51,7 @@ def test_the_p_value_is_the_theorems(guesses, epsilon, delta, data):
 
 
 @given(st.integers(1, 200), st.data())
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 def test_the_bound_grows_with_right_guesses_and_falls_with_delta(guesses, data):
     correct = data.draw(st.integers(1, guesses))
     bound = epsilon_lower_bound(correct, guesses)

@@ -11,7 +11,7 @@ from tests.assurance.recipes import wisconsin
 
 
 @given(st.integers(1, 40), st.integers(0, 10**6))
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_one_patients_gradient_is_the_patient(inputs, seed):
     rng = np.random.default_rng(seed)
     patient = rng.normal(0, 5, (1, inputs))

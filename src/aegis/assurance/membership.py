@@ -80,7 +80,7 @@ class Audit:
         return replace(self, canaries=canaries)
 
     def __getitem__(self, attack: str) -> Finding:
-        return next(finding for finding in self.findings if finding.attack == attack)
+        return {finding.attack: finding for finding in self.findings}[attack]
 
 
 def audit(

@@ -13,7 +13,7 @@ from typing import Any
 from aegis.assurance.canaries import CanaryAudit
 from aegis.assurance.intervals import Estimate, Rate
 from aegis.assurance.membership import Audit
-from aegis.assurance.verdict import CONTROL, VULNERABLE, WORDS, Finding
+from aegis.assurance.verdict import CONTROL, VULNERABLE, WORDS, Control, Finding
 
 RULE = "=" * 70
 TITLE = "PRIVACY AUDIT REPORT - Membership Inference Attack Results"
@@ -63,7 +63,8 @@ def interpretation(audit: Audit) -> list[str]:
 
 def as_json(audit: Audit) -> dict[str, Any]:
     """The audit as plain values; what was not measured is null."""
-    verdict, control, canaries = audit.verdict, audit.control, audit.canaries
+    verdict, privacy = audit.verdict, audit.privacy
+    declared = None if privacy is None else {"epsilon": privacy.epsilon, "delta": privacy.delta}
     return {
         "verdict": verdict.outcome,
         "passed": verdict.passed,
@@ -71,25 +72,9 @@ def as_json(audit: Audit) -> dict[str, Any]:
         "way_out": verdict.way_out,
         "interpretation": interpretation(audit),
         "membership_inference_attack": {f.attack: _finding_json(f) for f in audit.findings},
-        "positive_control": None
-        if control is None
-        else {**_estimate(control.auc, "auc"), "caught": control.caught, "needs": CONTROL},
-        "canaries": None
-        if canaries is None
-        else {
-            "canaries": canaries.canaries,
-            "guesses": canaries.guesses,
-            "correct": canaries.correct,
-            "epsilon_lower_bound": canaries.lower_bound,
-            "ceiling": canaries.ceiling,
-            "confidence": canaries.confidence,
-            "delta": canaries.delta,
-            "declared_epsilon": canaries.declared,
-            "refuted": canaries.refuted,
-        },
-        "declared": None
-        if audit.privacy is None
-        else {"epsilon": audit.privacy.epsilon, "delta": audit.privacy.delta},
+        "positive_control": _control_json(audit.control),
+        "canaries": _canaries_json(audit.canaries),
+        "declared": declared,
         "members": audit.members,
         "nonmembers": audit.nonmembers,
         "hospitals": audit.hospitals,
@@ -202,6 +187,28 @@ def _privacy_of_a_leak(audit: Audit) -> list[str]:
         f"{audit.privacy.delta:g}) and did not prevent it: either that epsilon is too large, or "
         "the noise is not what was declared."
     ]
+
+
+def _control_json(control: Control | None) -> dict[str, Any] | None:
+    if control is None:
+        return None
+    return {**_estimate(control.auc, "auc"), "caught": control.caught, "needs": CONTROL}
+
+
+def _canaries_json(canaries: CanaryAudit | None) -> dict[str, Any] | None:
+    if canaries is None:
+        return None
+    return {
+        "canaries": canaries.canaries,
+        "guesses": canaries.guesses,
+        "correct": canaries.correct,
+        "epsilon_lower_bound": canaries.lower_bound,
+        "ceiling": canaries.ceiling,
+        "confidence": canaries.confidence,
+        "delta": canaries.delta,
+        "declared_epsilon": canaries.declared,
+        "refuted": canaries.refuted,
+    }
 
 
 def _finding_json(finding: Finding) -> dict[str, Any]:

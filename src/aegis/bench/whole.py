@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 
@@ -48,7 +49,7 @@ def whole_run(hospitals: int, rounds: int) -> Measured:
         begin = StartingPoint("", preparation, start())
         final = federate(study, "bench", road, journal, [told], start=begin)
         journal.close()
-    seconds = [after - before for before, after in zip(opened, opened[1:], strict=False)]
+    seconds = [after - before for before, after in pairwise(opened)]
     weights = road.compared if rounds > COMPARED_ROUND else final.progress.weights
     return Measured(seconds[1 : rounds - 1], weights)
 

@@ -33,12 +33,18 @@ class Following:
 
     def __enter__(self) -> Following:
         if self._live:
-            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                Progress,
+                TextColumn,
+                TimeElapsedColumn,
+            )
 
             bar = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=28),
-                TextColumn("{task.completed:.0f} of {task.total:.0f}"),
+                MofNCompleteColumn(),
                 TimeElapsedColumn(),
                 TextColumn("{task.fields[news]}"),
                 console=self._console,
@@ -68,8 +74,11 @@ class Following:
     def __call__(self, event: Event) -> None:
         match event:
             case RunStarted():
-                self._update(description="rounds", total=event.rounds)
-                self._line(f"run {event.run}: {event.task}, up to {event.rounds} rounds")
+                many = (
+                    f"up to {event.rounds} rounds" if event.rounds else "rounds by the noise rule"
+                )
+                self._update(description="rounds", total=event.rounds or None)
+                self._line(f"run {event.run}: {event.task}, {many}")
             case HospitalJoined():
                 self._joined += 1
                 if self._joined <= 10:

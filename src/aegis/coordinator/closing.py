@@ -19,7 +19,16 @@ from aegis.evaluation.metrics import metrics
 from aegis.events import Event, HospitalAbsent, ReplyQuarantined, RoundClosed, RunEnded
 from aegis.messages import Absence, Answer, Part, Scores
 from aegis.plan import Plan
-from aegis.states import Best, Broadcasting, Failed, Progress, RoundSetup, State, Terminated
+from aegis.states import (
+    Best,
+    Broadcasting,
+    Failed,
+    Progress,
+    RoundSetup,
+    State,
+    Terminated,
+    released,
+)
 from aegis.tasks.models import Perceptron, model_sha256
 
 SHOWN_HOSPITALS = 50
@@ -38,9 +47,9 @@ def decides(plan: Plan) -> bool:
     )
 
 
-def due(plan: Plan, round: int) -> bool:
-    every = plan.evaluation.every
-    return every > 0 and (round % every == 0 or round == plan.federated.num_rounds)
+def due(plan: Plan, progress: Progress) -> bool:
+    every, round = plan.evaluation.every, progress.round
+    return every > 0 and (round % every == 0 or round == progress.rounds)
 
 
 def aborted(run: str, reason: str) -> RunEnded:
@@ -72,7 +81,7 @@ def close(
             events.append(
                 ReplyQuarantined(progress.run, progress.round, hospital.hospital, fault or "")
             )
-    digest = model_sha256(model(progress.preparation), progress.weights)
+    digest = model_sha256(model(progress.preparation), released(progress))
     if state.final:
         return _finish(state, scores, digest, events)
     measured = summed(scores)
@@ -105,7 +114,9 @@ def chosen(
     if plan.evaluation.keep == "best" and progress.best is not None:
         progress = replace(progress, weights=progress.best.weights)
     else:
-        progress = replace(progress, best=None)
+        progress = replace(progress, best=None, weights=released(progress))
+    kept = {name: value for name, value in progress.memory.items() if name != "average"}
+    progress = replace(progress, memory=kept)
     return Broadcasting(progress, "test", final=True, reason=reason, status=status)
 
 
@@ -149,7 +160,7 @@ def _judged(plan: Plan, progress: Progress, measured: Mapping[str, float | None]
         return replace(progress, learning_rate=rate)
     worth = -value if plan.evaluation.metric == "log_loss" else value
     if progress.best is None or worth > progress.best.value:
-        best = Best(progress.round, worth, progress.weights)
+        best = Best(progress.round, worth, released(progress))
         return replace(progress, learning_rate=rate, best=best, stale=0)
     stale = progress.stale + 1
     if plan.training.schedule == "plateau" and stale % plan.training.plateau_patience == 0:
@@ -164,6 +175,6 @@ def _enough(plan: Plan, progress: Progress, change: float) -> str | None:
         return f"converged: the largest change was {change:.1e}"
     if patience is not None and progress.stale >= patience:
         return f"no better {plan.evaluation.metric} for {patience} rounds"
-    if progress.round >= plan.federated.num_rounds:
+    if progress.round >= progress.rounds:
         return "all planned rounds are done"
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -25,6 +26,7 @@ from aegis.messages import (
     Tally,
     Vector,
 )
+from aegis.privacy.dpgd import Standardisation
 from aegis.states import (
     Failed,
     Progress,
@@ -33,7 +35,9 @@ from aegis.states import (
     State,
     Tallying,
 )
+from aegis.tasks.bounded import Bounded
 from aegis.tasks.preparation import Preparation, slots, with_vocabulary
+from aegis.tasks.task import Schema
 
 
 def register(study: Study, state: Registration, answers: Mapping[str, Answer]) -> Step:
@@ -76,6 +80,11 @@ def _after_registration(
     if state.start is not None:
         weights = state.start.weights
         return RoundSetup(_begin(study, state.run, hospitals, state.start.preparation, weights))
+    if study.private:
+        if study.schedule(hospitals).statistics:
+            return Tallying(state.run, hospitals)
+        bounded = Bounded.of(study.schema).to_json()
+        return RoundSetup(_begin(study, state.run, hospitals, bounded, None))
     if study.plan.data.standardize == "none":
         public = Preparation.from_public_ranges(study.schema)
         return RoundSetup(_begin(study, state.run, hospitals, public.to_json(), None))
@@ -83,14 +92,14 @@ def _after_registration(
 
 
 def sum_statistics(study: Study, state: Tallying, answers: Mapping[str, Answer]) -> Step:
-    asking_words = state.vocabulary is None and study.open_words
+    asking_words = state.vocabulary is None and study.open_words and not study.private
     schema = with_vocabulary(study.schema, state.vocabulary or {})
-    length = None if asking_words else len(slots(schema))
+    length = None if asking_words else _length(study, schema)
     events: list[Event] = []
     tallies: list[Tally] = []
     for hospital in state.hospitals:
         answer = answers.get(hospital.hospital, Absence(hospital.hospital, "no answer"))
-        fault = fault_of_tally(answer, hospital, state.run, length)
+        fault = fault_of_tally(answer, hospital, state.run, length, study.private)
         if fault is None and isinstance(answer, Tally):
             tallies.append(answer)
         else:
@@ -108,13 +117,19 @@ def sum_statistics(study: Study, state: Tallying, answers: Mapping[str, Answer])
         found = {column: tuple(sorted(values)) for column, values in sorted(words.items())}
         return Step(replace(state, vocabulary=found, attempt=1), tuple(events))
     total = np.add.reduce([answer.sums for answer in tallies], axis=0)
+    kept = {answer.hospital for answer in tallies}
+    hospitals = tuple(h for h in state.hospitals if h.hospital in kept)
+    if study.private:
+        bounded = _standardised(study, state.hospitals, hospitals, total)
+        rows = sum(h.examples for h in hospitals)
+        events.append(StatisticsReleased(state.run, len(tallies), rows, bounded.sha256))
+        begun = _begin(study, state.run, hospitals, bounded.to_json(), None)
+        return Step(RoundSetup(begun), tuple(events))
     if not total[0] > 0:
         return nothing_to_learn_from(state.run, events)
     preparation = Preparation.from_tally(schema, total)
     rows = int(total[0])
     events.append(StatisticsReleased(state.run, len(tallies), rows, preparation.sha256))
-    kept = {answer.hospital for answer in tallies}
-    hospitals = tuple(h for h in state.hospitals if h.hospital in kept)
     begun = _begin(study, state.run, hospitals, preparation.to_json(), None, total)
     return Step(RoundSetup(begun), tuple(events))
 
@@ -133,8 +148,31 @@ def _begin(
         start = study.plan.model.init or ("zeros" if linear else "uniform")
         weights = model.initial(study.plan.seed, start)
     memory = {} if sums is None else {"statistics": sums}
-    rate = study.plan.training.learning_rate
-    return Progress(run, 0, hospitals, preparation, weights, rate, memory)
+    rate, rounds = study.plan.training.learning_rate, study.plan.federated.num_rounds
+    if study.private:
+        planned = study.schedule(hospitals)
+        rate, rounds = planned.learning_rate, planned.rounds
+        memory = {**memory, "average": np.zeros(model.size)}
+    assert rate is not None
+    assert rounds is not None
+    return Progress(run, 0, hospitals, preparation, weights, rate, rounds, memory)
+
+
+def _length(study: Study, schema: Schema) -> int:
+    if study.private:
+        return 2 * len(Bounded.of(schema).features)
+    return len(slots(schema))
+
+
+def _standardised(
+    study: Study, asked: tuple[Enrolled, ...], there: tuple[Enrolled, ...], total: Vector
+) -> Bounded:
+    """Means and deviations as far as the noise of all that answered lets them be told."""
+    planned = study.schedule(asked)
+    noise = planned.statistics_sd * planned.share(len(asked)) * math.sqrt(len(there))
+    examples = sum(hospital.examples for hospital in there)
+    found = Standardisation.from_sums(np.asarray(total, dtype=np.float64), examples, noise)
+    return Bounded.of(study.schema).standardised(found.mean, found.sd)
 
 
 def _list(names: list[str], most: int = 8) -> str:

@@ -23,6 +23,7 @@ from aegis.messages import (
     Update,
     Vector,
 )
+from aegis.privacy.dpgd import average_after
 from aegis.states import (
     Aggregating,
     Broadcasting,
@@ -100,6 +101,10 @@ def aggregate(study: Study, state: Aggregating) -> Step:
         return Step(lost, (closing.aborted(before.run, lost.reason),))
     if state.control is not None:
         memory = {**memory, "control": before.memory.get("control", 0.0) + state.control}
+    if study.private:
+        average = before.memory["average"].astype(np.float64, copy=False)
+        moved = average_after(average, weights.astype(np.float64, copy=False), before.round + 1)
+        memory = {**memory, "average": moved}
     counts = dict(before.participation)
     for name in state.contributors:
         counts[name] = counts.get(name, 0) + 1

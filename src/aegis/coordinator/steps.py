@@ -33,6 +33,7 @@ from aegis.states import (
     State,
     Tallying,
     Terminated,
+    released,
 )
 
 
@@ -47,8 +48,10 @@ def asks(study: Study, state: State) -> Mapping[str, Request]:
                 name: Invite(state.run, sha256, text) for name in state.invited if name not in there
             }
         case Tallying():
-            words = state.vocabulary if study.open_words else {}
-            return {h.hospital: Statistics(state.run, sha256, words) for h in state.hospitals}
+            words = state.vocabulary if study.open_words and not study.private else {}
+            rows = sum(h.examples for h in state.hospitals)
+            question = Statistics(state.run, sha256, words, rows, len(state.hospitals))
+            return {h.hospital: question for h in state.hospitals}
         case Collecting(progress=progress):
             request = Train(
                 progress.run,
@@ -57,18 +60,19 @@ def asks(study: Study, state: State) -> Mapping[str, Request]:
                 progress.weights,
                 progress.learning_rate,
                 sum(h.examples for h in progress.hospitals),
+                len(progress.hospitals),
                 progress.preparation,
                 control(study, progress),
             )
             return dict.fromkeys(state.asked, request)
         case Broadcasting(progress=progress):
-            if not (state.final or closing.due(study.plan, progress.round)):
+            if not (state.final or closing.due(study.plan, progress)):
                 return {}
             scoring = Evaluate(
                 progress.run,
                 sha256,
                 progress.round,
-                progress.weights,
+                released(progress),
                 state.part,
                 progress.preparation,
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -20,15 +20,19 @@ from aegis.events import (
 from aegis.messages import (
     Absence,
     Answer,
+    Enrolled,
     Refusal,
     Vector,
 )
 from aegis.plan import Plan
+from aegis.plan.schedule import follows_noise_rule, schedule
+from aegis.privacy.dpgd import DpGdSchedule
 from aegis.states import (
     Failed,
     Progress,
     State,
 )
+from aegis.tasks.bounded import Bounded
 from aegis.tasks.models import Perceptron, network
 from aegis.tasks.task import Schema
 
@@ -65,6 +69,16 @@ class Study:
     def model(self) -> Callable[[str], Perceptron]:
         """The plan's network for a preparation."""
         return cache(lambda preparation: network(self.plan.model, preparation))
+
+    @cached_property
+    def private(self) -> bool:
+        """Whether rounds, step and noise follow from the noise-level rule."""
+        return follows_noise_rule(self.plan)
+
+    def schedule(self, hospitals: Sequence[Enrolled]) -> DpGdSchedule:
+        features = len(Bounded.of(self.schema).features)
+        examples = sum(hospital.examples for hospital in hospitals)
+        return schedule(self.plan, examples, len(hospitals), features)
 
     @cached_property
     def open_words(self) -> bool:

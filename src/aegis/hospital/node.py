@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from aegis.errors import AegisError, DataError
 from aegis.evaluation.histogram import score
+from aegis.hospital.private import noisy_gradient, noisy_statistics
+from aegis.hospital.release import Account, fault_of_target
 from aegis.hospital.site import Designs, Memory, Site, VolatileMemory
 from aegis.messages import (
     Enrolled,
@@ -33,6 +35,10 @@ from aegis.messages import (
     Vector,
 )
 from aegis.plan import Plan
+from aegis.plan.schedule import follows_noise_rule, schedule
+from aegis.privacy.filters import Cap
+from aegis.privacy.noise import SystemNoise
+from aegis.tasks.bounded import Bounded, read_preparation
 from aegis.tasks.models import Perceptron, network
 from aegis.tasks.preparation import Preparation, tally, vocabulary, with_vocabulary
 from aegis.training import trainer_for
@@ -47,6 +53,11 @@ class Agreed:
     sha256: str
     settings: Settings
     models: dict[str, Perceptron] = field(default_factory=dict)
+
+    @property
+    def budget(self) -> Cap:
+        """What this run may spend here."""
+        return Cap(self.plan.privacy.epsilon_budget, self.plan.privacy.delta)
 
     @classmethod
     def to(cls, plan: Plan) -> Agreed:
@@ -97,8 +108,11 @@ class Node:
         site: Site,
         memory: Memory | None = None,
         approve: Callable[[Plan], str | None] = lambda plan: None,
+        account: Account | None = None,
     ) -> None:
         self.site = site
+        self.account = account
+        self._noise = SystemNoise()
         self._memory = memory or VolatileMemory()
         self._approve = approve
         self._designs = Designs(site)
@@ -169,7 +183,8 @@ class Node:
         plan = Plan.from_json(request.plan_json)
         if plan.sha256 != request.plan_sha256:
             raise DataError("the plan in this invitation does not have the hash it claims")
-        if (reason := self._approve(plan)) is not None:
+        reason = self._approve(plan) or self._privacy_fault(plan)
+        if reason is not None:
             return Refusal(request.run, request.round, self.name, reason)
         self._runs[request.run] = Agreed.to(plan)
         return Enrolled(
@@ -182,8 +197,72 @@ class Node:
             resources=self.site.resources,
         )
 
+    def _privacy_fault(self, plan: Plan) -> str | None:
+        """Why this hospital cannot keep what the plan promises; then it does not take part."""
+        if not plan.privacy.enabled:
+            return None
+        if self.account is None:
+            return "the plan is private and this hospital has no privacy ledger"
+        privacy = plan.privacy
+        return fault_of_target(privacy.epsilon_budget, privacy.delta, len(self.site.train))
+
+    def _private_statistics(self, agreed: Agreed, request: Statistics) -> Reply:
+        account, rows = self._accountable(), self.site.train
+        prepared = Bounded.of(self.site.schema)
+        features = len(prepared.features)
+        planned = schedule(agreed.plan, request.total_examples, request.hospitals, features)
+        event = planned.statistics_event
+        if event is None:
+            raise DataError("the plan's noise rule has no statistics round")
+
+        def compute() -> Reply:
+            noise = self._noise.gaussian_on_grid
+            sums = noisy_statistics(prepared, rows, planned, request.hospitals, noise)
+            return Tally(request.run, request.round, self.name, sums, len(rows))
+
+        return account.release(
+            request.run, request.round, "statistics", self.name, event, agreed.budget, compute
+        )
+
+    def _private_step(self, agreed: Agreed, request: Train) -> Reply:
+        account, rows = self._accountable(), self.site.train
+        if not isinstance(read_preparation(request.preparation), Bounded):
+            raise DataError("private training needs a preparation with public bounds")
+        design = self._designs.of("train", request.preparation, np.dtype(np.float64))
+        planned = schedule(agreed.plan, request.total_examples, request.hospitals, design.shape[1])
+
+        def compute() -> Reply:
+            vector = noisy_gradient(
+                np.asarray(design, dtype=np.float64),
+                rows.labels,
+                request.weights,
+                request.learning_rate,
+                planned,
+                request.hospitals,
+                self._noise.gaussian_on_grid,
+            )
+            return Update(request.run, request.round, self.name, vector, len(rows))
+
+        event = planned.round_event
+        return account.release(
+            request.run, request.round, "train", self.name, event, agreed.budget, compute
+        )
+
+    def _accountable(self) -> Account:
+        if self.account is None:
+            raise DataError("the plan is private and this hospital has no privacy ledger")
+        return self.account
+
     def _statistics(self, request: Statistics) -> Reply:
-        self._agreed(request)
+        agreed = self._agreed(request)
+        if follows_noise_rule(agreed.plan):
+            return self._private_statistics(agreed, request)
+        if agreed.plan.privacy.enabled:
+            raise DataError(
+                "exact statistics are not covered by any epsilon",
+                "a private plan scales by public ranges",
+                "Set data.standardize: none",
+            )
         site, rows = self.site, self.site.train
         if request.vocabulary is None:
             words = vocabulary(site.schema, rows)
@@ -191,8 +270,10 @@ class Node:
         sums = tally(with_vocabulary(site.schema, request.vocabulary), rows)
         return Tally(request.run, request.round, self.name, sums, len(rows))
 
-    def _work(self, request: Train) -> Work:
+    def _work(self, request: Train) -> Work | Reply:
         agreed = self._agreed(request)
+        if follows_noise_rule(agreed.plan):
+            return self._private_step(agreed, request)
         preparation = self._preparation(agreed.plan, request.preparation)
         model = agreed.model(preparation)
         if request.weights.shape != (model.size,):

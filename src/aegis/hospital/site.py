@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aegis.messages import Part
+from aegis.tasks.bounded import read_preparation
 from aegis.tasks.preparation import Preparation
 from aegis.tasks.task import Rows, Schema
 
@@ -51,7 +52,7 @@ class Designs:
                     rows = self._site.validation
                 case _:
                     rows = self._site.test
-            prepared = Preparation.from_json(preparation) if preparation else Preparation(())
+            prepared = read_preparation(preparation) if preparation else Preparation(())
             self._built[key] = np.ascontiguousarray(prepared.apply(rows), dtype=dtype)
         return self._built[key]
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from aegis.plan.faults import Edit, Fault
+from aegis.plan.layers import BY_NOISE_RULE, defaults
 from aegis.plan.plan import Plan
+from aegis.plan.schedule import follows_noise_rule
 from aegis.plan.sentences import show
 
 GROUP = 3
@@ -219,3 +221,32 @@ def privacy(plan: Plan) -> Iterator[Fault]:
             f"{mechanism} adds no noise",
             (Edit({"server.optimizer": "fedavg"}), dp_sgd),
         )
+
+
+def noise_rule(plan: Plan) -> Iterator[Fault]:
+    """Null where the noise rule does not decide, and what its rounds cannot be mixed with."""
+    if not follows_noise_rule(plan):
+        for path in BY_NOISE_RULE:
+            if plan.values[path] is None:
+                value = defaults()[path]
+                problem = f"{path}: null lets the noise rule decide, and this plan does not use it"
+                yield Fault((path,), problem, (Edit({path: value}),))
+        return
+    wanted = {
+        "server.optimizer": "fedavg",
+        "server.learning_rate": 1.0,
+        "federated.selection": "all",
+        "training.l2": 0.0,
+        "training.tolerance": None,
+        "training.schedule": "constant",
+        "training.learning_rate_decay": 1.0,
+        "evaluation.keep": "last",
+        "evaluation.patience": None,
+    }
+    if plan.data.standardize == "site":
+        wanted["data.standardize"] = "federated"
+    wrong = {k: v for k, v in wanted.items() if plan.values.get(k, v) != v}
+    if wrong:
+        got = ", ".join(f"{key}: {show(plan.values[key])}" for key in wrong)
+        problem = f"private full-batch descent is planned to its end beforehand, got {got}"
+        yield Fault(("training.solver", *wrong), problem, (Edit(wrong), NO_PRIVACY))

@@ -96,7 +96,9 @@ class Partition(Section):
 
 class Federated(Section):
     num_clients: Whole = key(5, "How many hospitals take part.", "hospitals", ge=1, le=1000)
-    num_rounds: Whole = key(10, "How many rounds at most.", "rounds", ge=1, le=100_000)
+    num_rounds: Annotated[int, Strict(), Field(ge=1, le=100_000)] | None = key(
+        10, "How many rounds at most; null lets the noise rule decide.", "rounds"
+    )
     quorum: Count | Literal["all"] | None = key(
         None, "How many must answer for a round to count; null asks for two thirds.", "hospitals"
     )
@@ -133,7 +135,9 @@ class Training(Section):
         "sgd", "Local mini-batch steps, one full-batch gradient step, or one exact Newton step."
     )
     batch_size: Whole = key(32, "Rows in one step of sgd.", "rows", ge=1, le=1_000_000)
-    learning_rate: Number = key(0.05, "The length of a step in the first round.", gt=0, le=1000)
+    learning_rate: Annotated[float, Strict(), Field(gt=0, le=100_000)] | None = key(
+        0.05, "The length of a step in the first round; null lets the noise rule decide."
+    )
     learning_rate_decay: Number = key(
         1.0, "What the rate is multiplied by after each round.", "per round", gt=0, le=1
     )
@@ -203,8 +207,10 @@ class Privacy(Section):
     noise_multiplier: From0 | None = key(
         None, "Noise over clipping norm; null is calculated from the budget."
     )
-    max_grad_norm: Number = key(
-        1.0, "The norm that gradients or updates are clipped to.", "L2", gt=0
+    max_grad_norm: Above0 | None = key(
+        1.0,
+        "The norm that gradients or updates are clipped to; null: by the noise rule.",
+        "L2",
     )
     noise: Literal["gaussian", "laplace"] = key("gaussian", "The shape of the noise.")
     colluding: Whole = key(1, "Hospitals assumed to share their noise with the coordinator.", ge=0)

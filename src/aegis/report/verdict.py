@@ -84,8 +84,8 @@ def _headline_at_home(result: Mapping[str, Any]) -> str:
         )
     if compared > 1 and not better and not worse:
         return (
-            "On a hospital’s own patients there is no clear difference between the shared model and "
-            f"the hospital’s own in any of {compared} hospitals."
+            "On a hospital’s own patients there is no clear difference between the shared model "
+            f"and the hospital’s own in any of {compared} hospitals."
         )
     if compared == 1:
         word = "clearly better than" if better else "clearly worse than"

@@ -26,7 +26,7 @@ from aegis.messages import Vector
 from aegis.plan import Plan
 from aegis.report.result import mean_metrics
 from aegis.store.journal import Forgetful
-from aegis.tasks.preparation import Preparation
+from aegis.tasks.bounded import read_preparation
 from aegis.tasks.task import Rows, below
 from aegis.transport.transport import InProcess
 from aegis.wiring import federate
@@ -44,7 +44,7 @@ class Fitted:
 
     def logits(self, rows: Rows) -> NDArray[np.floating]:
         model = self.study.model(self.preparation)
-        return model.logits(self.weights, Preparation.from_json(self.preparation).apply(rows))
+        return model.logits(self.weights, read_preparation(self.preparation).apply(rows))
 
 
 def lone_plan(plan: Plan) -> Plan:

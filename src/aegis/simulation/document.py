@@ -23,7 +23,8 @@ from aegis.simulation.comparison import MOST_HOSPITALS, Fitted, compare
 from aegis.simulation.partition import HospitalRows, describe
 from aegis.states import Terminated
 from aegis.store.registry import Registry
-from aegis.tasks.preparation import Preparation, slots, tally
+from aegis.tasks.bounded import read_preparation
+from aegis.tasks.preparation import slots, tally
 from aegis.tasks.task import Dataset, find_task
 
 NOTE = "Research use only. Not medical software. Not independently audited."
@@ -122,7 +123,7 @@ def _odds_ratios(finished: Finished) -> dict[str, Any]:
     if curvature is None:
         why = "only training.solver: newton gives the curvature that intervals need"
         return {"odds_ratios": None, "odds_ratios_reason": why}
-    names = Preparation.from_json(progress.preparation).names
+    names = read_preparation(progress.preparation).names
     _, mean = unpack(curvature, len(progress.weights))
     total = mean * sum(hospital.examples for hospital in progress.hospitals)
     found = odds_ratios(names, progress.weights, total, finished.study.schema)

@@ -21,10 +21,13 @@ from aegis import states
 from aegis.coordinator.steps import Study
 from aegis.errors import BadInput
 from aegis.events import Listener
+from aegis.hospital.ledger import Ledger
 from aegis.hospital.node import Node
+from aegis.hospital.release import Account, rows_sha256
 from aegis.hospital.site import Memory, Site, SqliteMemory, VolatileMemory
 from aegis.messages import Invite
 from aegis.plan import Plan, check_plan
+from aegis.privacy.filters import Cap
 from aegis.simulation.document import Finished, document
 from aegis.simulation.files import write_files
 from aegis.simulation.partition import partition
@@ -37,6 +40,7 @@ from aegis.store.registry import Registry
 from aegis.tasks.task import DataOptions, Dataset, find_task
 from aegis.wiring import federate
 
+SIMULATED_CAP = 2.0  # by Renyi, which states more than the exact budget of the run
 Told = Callable[[str], None]
 
 
@@ -181,8 +185,24 @@ class Federation:
         }
         return cls(Study(plan, schema), dataset, sites)
 
-    def nodes(self, memory: Memory) -> dict[str, Node]:
-        return {name: Node(site, memory) for name, site in self.sites.items()}
+    def nodes(self, memory: Memory, ledgers: Path | None = None) -> dict[str, Node]:
+        """A node per hospital; a private plan gives each a ledger of its own under ``ledgers``."""
+        accounts: dict[str, Account] = {}
+        if self.study.plan.privacy.enabled:
+            if ledgers is None:
+                raise BadInput("a private run needs a folder for its ledgers")
+            accounts = {name: self._account(site, ledgers) for name, site in self.sites.items()}
+        return {
+            name: Node(site, memory, account=accounts.get(name))
+            for name, site in self.sites.items()
+        }
+
+    def _account(self, site: Site, folder: Path) -> Account:
+        """A simulated hospital's: new for each run, and no tighter than the plan's own budget."""
+        folder.mkdir(parents=True, exist_ok=True)
+        privacy = self.study.plan.privacy
+        ledger = Ledger.open(folder / f"{site.name}.db", rows_sha256(site.train))
+        return Account(ledger, Cap(SIMULATED_CAP * privacy.epsilon_budget, privacy.delta))
 
 
 @dataclass(frozen=True)
@@ -203,7 +223,7 @@ class _Going:
         if study.plan.server.optimizer == "scaffold":
             memory = SqliteMemory(self.home.results(self.name) / "hospitals.db")
         try:
-            nodes = self.federation.nodes(memory)
+            nodes = self.federation.nodes(memory, self.home.results(self.name) / "ledgers")
             final = state
             if not isinstance(final, Terminated):
                 if not isinstance(state, Idle):

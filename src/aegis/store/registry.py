@@ -16,6 +16,7 @@ from typing import Any
 from aegis.errors import BadInput, CheckFailed
 from aegis.store.home import Home, write_whole
 from aegis.store.journal import Journal
+from aegis.tasks.bounded import Bounded, read_preparation
 from aegis.tasks.models import Perceptron, model_bytes
 from aegis.tasks.preparation import Preparation
 
@@ -36,8 +37,8 @@ class Version:
         return Perceptron(shape["inputs"], tuple(shape["hidden"]), tuple(shape["dropout"]))
 
     @property
-    def preparation(self) -> Preparation:
-        return Preparation.from_json(self.card["preparation"])
+    def preparation(self) -> Preparation | Bounded:
+        return read_preparation(self.card["preparation"])
 
 
 class Registry:

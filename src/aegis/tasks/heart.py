@@ -28,12 +28,14 @@ from aegis.tasks.task import Column, DataOptions, Dataset, Rows, Schema
 AGE = Column("age", "number", "age", "years", 30, 80)
 SEX = Column("sex", "flag", "male", low=0, high=1)
 PRESSURE = Column("trestbps", "number", "resting blood pressure on admission", "mmHg", 90, 180)
-CHOLESTEROL = Column("chol", "number", "serum cholesterol", "mg/dl", 100, 350)
+CHOLESTEROL = Column("chol", "number", "serum cholesterol", "mg/dl", 100, 350, may_miss=True)
 SUGAR = Column("fbs", "flag", "fasting blood sugar above 120 mg/dl", low=0, high=1)
 HEART_RATE = Column("thalach", "number", "highest heart rate in exercise", "1/min", 80, 200)
 ANGINA = Column("exang", "flag", "angina in exercise", low=0, high=1)
 DEPRESSION = Column("oldpeak", "number", "ST depression by exercise", "mm", 0, 4)
-VESSELS = Column("ca", "number", "major vessels coloured by fluoroscopy", low=0, high=3)
+VESSELS = Column(
+    "ca", "number", "major vessels coloured by fluoroscopy", low=0, high=3, may_miss=True
+)
 
 # What the files write for each category, the reference first.
 CODES: Mapping[str, Mapping[str, int]] = {
@@ -44,14 +46,15 @@ CODES: Mapping[str, Mapping[str, int]] = {
 }
 
 
-def _category(name: str, description: str) -> Column:
-    return Column(name, "category", description, categories=tuple(CODES[name]))
+def _category(name: str, description: str, may_miss: bool = False) -> Column:
+    words = tuple(CODES[name])
+    return Column(name, "category", description, categories=words, may_miss=may_miss)
 
 
 PAIN = _category("cp", "chest pain")
 RESTING_ECG = _category("restecg", "resting electrocardiogram")
-SLOPE = _category("slope", "slope of the ST segment at peak exercise")
-THALLIUM = _category("thal", "thallium scan")
+SLOPE = _category("slope", "slope of the ST segment at peak exercise", True)
+THALLIUM = _category("thal", "thallium scan", True)
 
 SCHEMA = Schema(
     (

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from aegis.errors import BadInput
 from aegis.messages import Vector
-from aegis.tasks.preparation import Preparation
+from aegis.tasks.bounded import read_preparation
 
 Start = Literal["zeros", "uniform"]
 
@@ -134,7 +134,7 @@ class Choice(Protocol):
 
 def network(choice: Choice, preparation: str) -> Perceptron:
     """The plan's network, with as many inputs as the preparation makes columns."""
-    inputs = len(Preparation.from_json(preparation).features)
+    inputs = len(read_preparation(preparation).features)
     hidden = None if choice.hidden is None else tuple(choice.hidden)
     return perceptron(choice.name, inputs, hidden, tuple(choice.dropout or ()))
 

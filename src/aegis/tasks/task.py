@@ -26,7 +26,8 @@ from aegis.errors import BadInput
 
 @dataclass(frozen=True)
 class Column:
-    """``low`` and ``high`` are the public range, known without looking at any patient."""
+    """``low`` and ``high`` are the public range, and ``may_miss`` whether hospitals are known not
+    to measure it always; all of it is known without looking at any patient."""
 
     name: str
     kind: Literal["number", "flag", "category"]
@@ -35,6 +36,7 @@ class Column:
     low: float | None = None
     high: float | None = None
     categories: tuple[str, ...] = ()
+    may_miss: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,47 @@
+"""What a hospital computes under the noise-level rule, noise included: nothing here leaves bare.
+
+The sums are those of ``aegis.privacy.dpgd``; this module joins them to the rows, the model's layout
+(coefficients, then bias) and the hospital's share of the noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aegis.messages import Vector
+from aegis.privacy.dpgd import INTERCEPT, DpGdSchedule, gradient_sum, statistics_sum
+from aegis.privacy.noise import off_grid
+from aegis.tasks.bounded import Bounded
+from aegis.tasks.task import Rows
+
+Noise = Callable[[float, int], NDArray[np.int64]]
+
+
+def noisy_statistics(
+    prepared: Bounded, rows: Rows, plan: DpGdSchedule, hospitals: int, noise: Noise
+) -> NDArray[np.float64]:
+    """(2d,) sums of mapped columns and their squares, with this hospital's share of noise."""
+    sums = statistics_sum(prepared.mapped(rows))
+    return off_grid(sums + noise(plan.statistics_sd * plan.share(hospitals), len(sums)))
+
+
+def noisy_gradient(
+    design: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    weights: Vector,
+    learning_rate: float,
+    plan: DpGdSchedule,
+    hospitals: int,
+    noise: Noise,
+) -> NDArray[np.float64]:
+    """The change of (coefficients, bias) by one full step on this hospital's ``design`` (n, d)."""
+    records = np.hstack([design, np.full((len(design), 1), INTERCEPT)])
+    inner = np.append(weights[:-1], weights[-1] / INTERCEPT)
+    total = gradient_sum(records, labels, inner, plan.clip)
+    noisy = off_grid(total + noise(plan.noise_sd * plan.share(hospitals), len(total)))
+    noisy[-1] *= INTERCEPT
+    change: NDArray[np.float64] = -learning_rate / len(labels) * noisy
+    return change

@@ -1,0 +1,92 @@
+"""The gate of every private release: reserve, compute, store, send; or abstain.
+
+A repeated question gets the bytes that were stored for it. A ledger without room, without a file or
+of other data means a refusal, never a release with less noise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from aegis import codec
+from aegis.errors import BadInput, DataError
+from aegis.hospital.ledger import Exhausted, Ledger
+from aegis.messages import Refusal, Reply, Scores, Tally, Update
+from aegis.privacy.accounting import Event
+from aegis.privacy.filters import Cap
+from aegis.privacy.gaussian import check_target
+from aegis.tasks.task import Rows
+
+KEPT = (Update, Tally, Scores)
+
+
+@dataclass(frozen=True)
+class Account:
+    """A hospital's ledger and the most its policy lets these data ever spend."""
+
+    ledger: Ledger
+    cap: Cap
+
+    def kept(self, run: str, round: int, purpose: str) -> Reply | None:
+        """The reply that was stored for this question."""
+        payload = self.ledger.payload(run, round, purpose)
+        if payload is None:
+            return None
+        reply: Reply = codec.loads(payload, KEPT)
+        return reply
+
+    def refused(
+        self, run: str, round: int, purpose: str, hospital: str, event: Event, budget: Cap
+    ) -> Refusal | None:
+        """Charge the event, or say why not. On None the charge is on disk."""
+        answer = self.ledger.reserve(run, round, purpose, event, self.cap, budget)
+        if isinstance(answer, Exhausted):
+            return Refusal(run, round, hospital, answer.reason)
+        return None
+
+    def store(self, purpose: str, reply: Reply) -> Reply:
+        self.ledger.store(reply.run, reply.round, purpose, codec.dumps(reply))
+        return reply
+
+    def release(
+        self,
+        run: str,
+        round: int,
+        purpose: str,
+        hospital: str,
+        event: Event,
+        budget: Cap,
+        compute: Callable[[], Reply],
+    ) -> Reply:
+        """One release from question to reply."""
+        if (kept := self.kept(run, round, purpose)) is not None:
+            return kept
+        refusal = self.refused(run, round, purpose, hospital, event, budget)
+        return refusal if refusal is not None else self.store(purpose, compute())
+
+
+def fault_of_target(epsilon: float, delta: float, examples: int) -> str | None:
+    """Why this target is none for a hospital with so many training rows, or nothing."""
+    try:
+        check_target(epsilon, delta, examples)
+    except BadInput as error:
+        return str(error)
+    return None
+
+
+def rows_sha256(rows: Rows) -> str:
+    """A name for these rows, for the ledger that belongs to them; it stays in the hospital."""
+    if isinstance(rows.inputs, np.ndarray):
+        raise DataError("a ledger for images needs their files' hash")
+    digest = hashlib.sha256(rows.labels.tobytes())
+    for name in sorted(rows.inputs):
+        values = rows.inputs[name]
+        digest.update(name.encode())
+        digest.update(
+            repr(values.tolist()).encode() if values.dtype.kind == "U" else values.tobytes()
+        )
+    return digest.hexdigest()

@@ -1,0 +1,46 @@
+"""The noise-level rule for a plan: everything about a private run that public numbers decide.
+
+Coordinator and hospital each work it out for themselves, from the plan, the number of hospitals and
+of their training rows; what a hospital charges and adds never comes from a message.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from aegis.plan.plan import Plan
+from aegis.privacy.dpgd import DpGdSchedule, noise_multiplicity, plan_rounds
+
+
+def follows_noise_rule(plan: Plan) -> bool:
+    """Whether the plan is private full-batch descent."""
+    return (
+        plan.privacy.enabled
+        and plan.training.solver == "gradient"
+        and plan.privacy.mechanism in ("dp_sgd", "distributed")
+    )
+
+
+def schedule(plan: Plan, examples: int, hospitals: int, features: int) -> DpGdSchedule:
+    """``examples`` counts all hospitals' training rows, ``features`` columns without intercept.
+
+    A number that the plan gives (rounds, learning rate, clip, noise multiplier) stands; null
+    follows from the rule. Budget and noise multiplier together may then not fit: the hospital's
+    ledger says no in time.
+    """
+    privacy = plan.privacy
+    multiplicity: float = hospitals
+    if privacy.mechanism == "distributed":
+        multiplicity = noise_multiplicity(hospitals, plan.quorum(hospitals), privacy.colluding)
+    statistics = None if plan.data.standardize == "federated" else False
+    found = plan_rounds(
+        examples, features, multiplicity, privacy.epsilon_budget, privacy.delta, statistics
+    )
+    rounds = plan.federated.num_rounds or found.rounds
+    clip = privacy.max_grad_norm or found.clip
+    travel = found.learning_rate * found.clip * found.rounds
+    noise = clip * rounds**0.5 / found.mu_gradients
+    if privacy.noise_multiplier is not None:
+        noise = privacy.noise_multiplier * clip
+    rate = plan.training.learning_rate or travel / (clip * rounds)
+    return replace(found, rounds=rounds, clip=clip, learning_rate=rate, noise_sd=noise)
