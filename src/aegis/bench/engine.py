@@ -30,10 +30,10 @@ YARDSTICK = "flower"
 NEEDS = {"flower": ("flwr", "ray", "torch"), "plain": ("torch",), "pfl": ("pfl", "torch")}
 TITLES = {
     "engine": "Aegis, engine alone",
+    "whole": "Aegis, whole run",
     "flower": "Flower simulation (Ray)",
     "plain": "plain PyTorch loop",
     "pfl": "pfl-research",
-    "whole": "Aegis, whole run",
 }
 # At least so many times the yardstick, by contender and number of hospitals.
 TARGETS = {

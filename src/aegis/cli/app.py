@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from aegis.cli import bench, data, demo, doctor, models, plan, report, run
+from aegis.cli import audit, bench, data, demo, doctor, models, plan, report, run
 
 app = typer.Typer(
     name="aegis",
@@ -32,6 +32,7 @@ run.register(app)
 plan.register(app)
 report.register(app)
 models.register(app)
+audit.register(app)
 data.register(app)
 bench.register(app)
 doctor.register(app)

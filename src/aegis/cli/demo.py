@@ -6,6 +6,8 @@ import typer
 
 from aegis.cli.options import AsJson, answer, read_plan
 
+DEMO = {"task": "breast_cancer", "privacy.epsilon_budget": "1.0", "privacy.delta": "1e-5"}
+
 
 def register(app: typer.Typer) -> None:
     app.command("demo", epilog="Example:  aegis demo --json")(demo)
@@ -15,16 +17,17 @@ def demo(
     seed: int = typer.Option(16, help="Seed of partition and training."),
     as_json: AsJson = False,
 ) -> None:
-    """Five hospitals train one breast-cancer model together, on real public data.
+    """Five hospitals train one private breast-cancer model together, on real public data.
 
     Wisconsin breast cancer (569 patients, bundled), dealt unevenly to five hospitals; logistic
-    regression; the shared model beside each hospital alone and beside all rows pooled.
+    regression at a total epsilon of 1, everything charged; the shared model beside each hospital
+    alone and all rows pooled, both with the same budget; and a membership attack on the result.
     """
     from aegis.cli.following import Following
     from aegis.cli.showing import show_result
     from aegis.simulation.local import run
 
-    plan = read_plan(None, {"task": "breast_cancer", "seed": str(seed)}).plan
+    plan = read_plan(None, DEMO | {"seed": str(seed)}).plan
     with Following(quiet=as_json) as follow:
         result = run(plan, listeners=[follow], told=lambda name: follow.say(f"comparing: {name}"))
     if as_json:

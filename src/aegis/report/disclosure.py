@@ -30,7 +30,7 @@ def disclosures(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     per_hospital = _per_hospital(result)
     if per_hospital:
         found.append(("What did each hospital spend?", per_hospital))
-    found.append(("Was the model attacked to test this?", _attacked(result)))
+    found.append(("Was the model attacked to test this?", attacked(result)))
     found.append(("Can the history of this run be checked?", _log(result)))
     if result.get("transport") == "inprocess":
         found.append(
@@ -45,6 +45,8 @@ def disclosures(result: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def coordinator_saw(result: Mapping[str, Any]) -> str:
     trust = str(result.get("trust") or "")
+    if trust == "open" and has_noise(result):
+        return "The coordinator saw each hospital’s update, with that hospital’s noise in it."
     return _SEEN.get(trust, "This result does not say what the coordinator saw.")
 
 
@@ -120,12 +122,35 @@ def _per_hospital(result: Mapping[str, Any]) -> str:
     )
 
 
-def _attacked(result: Mapping[str, Any]) -> str:
-    audit = mapping(result.get("membership"))
-    auc = number(audit.get("auc"))
-    if auc is None:
-        return "No membership-inference attack is part of this result."
-    return f"The best membership-inference attack reached an AUC of {auc:.3f} (0.500 is guessing)."
+def attacked(result: Mapping[str, Any]) -> str:
+    """What the membership audit found, or why there is none."""
+    audit = mapping(result.get("membership_audit"))
+    outcome = audit.get("verdict")
+    if not outcome:
+        reason = result.get("membership_audit_reason")
+        return (
+            f"No: {reason}."
+            if isinstance(reason, str) and reason
+            else ("No membership-inference attack is part of this result.")
+        )
+    attacks = mapping(audit.get("membership_inference_attack"))
+    found = [
+        (value, name)
+        for name, one in attacks.items()
+        if (value := number(mapping(one).get("auc"))) is not None
+    ]
+    best = max(found, default=None)
+    figure = ""
+    if best is not None:
+        figure = f" The strongest of {len(found)} attacks reached AUC {best[0]:.3f} (.500 guesses)."
+    words = {
+        "safe": "Six kinds of attack tried to tell training patients from others and failed, while "
+        "a twin that overfits was caught by the same means.",
+        "vulnerable": "The model gives away who was in its training.",
+        "inconclusive": "The attacks cannot tell.",
+    }
+    told = words.get(str(outcome), f"The audit says: {outcome}.")
+    return f"{told}{figure}"
 
 
 def _log(result: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -31,15 +31,19 @@ MOST_STACKED = 8
 def html_report(result: Mapping[str, Any]) -> str:
     """The page for a result document (contract: The result). Depends on nothing else, so equal
     results give equal pages."""
+    style, render = style_and_page("run.html")
+    return render(policy=policy(style), **_content(result))
+
+
+def style_and_page(template: str) -> tuple[str, Callable[..., str]]:
+    """The style block of all our pages, and a function that renders one of them with it."""
     from markupsafe import Markup
 
     environment = _environment()
     style = _style(environment)
-    return environment.get_template("run.html").render(
-        style=Markup(style),  # noqa: S704  our own file; the page's policy carries its hash
-        policy=policy(style),
-        **_content(result),
-    )
+    page = environment.get_template(template)
+    # Our own file; each page's policy carries its hash.
+    return style, lambda **content: page.render(style=Markup(style), **content)  # noqa: S704
 
 
 def policy(style: str) -> str:

@@ -8,7 +8,7 @@ its reason beside it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,8 @@ import numpy as np
 from aegis.coordinator.steps import Study
 from aegis.evaluation.intervals import interval
 from aegis.evaluation.metrics import metrics
+from aegis.privacy.accounting import Event
+from aegis.report.spending import privacy_of, spent_by
 from aegis.states import Terminated
 
 INTERVALS = ("accuracy", "auc", "balanced_accuracy")
@@ -30,12 +32,15 @@ def result_of(
     *,
     transport: str,
     model_sha256: str,
+    releases: Mapping[str, Sequence[Event]],
 ) -> dict[str, Any]:
-    """``records`` are the run's stored events, oldest first."""
+    """``records`` are the run's stored events, oldest first; ``releases`` what each hospital was
+    charged for in this run."""
     plan, progress = study.plan, final.progress
     names = [h.hospital for h in progress.hospitals if h.hospital in final.histograms]
     histograms = [final.histograms[name] for name in names]
     together = metrics(np.add.reduce(histograms), sum(final.losses[name] for name in names))
+    spent = spent_by(releases, plan.privacy.delta) if plan.privacy.enabled else {}
     hospitals: list[dict[str, Any]] = [
         {
             "name": h.hospital,
@@ -45,7 +50,8 @@ def result_of(
             if h.hospital in final.histograms
             else None,
             "local": None,
-            "epsilon": None,
+            "epsilon": spent[h.hospital]["pld"] if h.hospital in spent else None,
+            "epsilon_rdp": spent[h.hospital]["rdp"] if h.hospital in spent else None,
             "rounds": progress.participation.get(h.hospital, 0),
             "status": "ok" if h.hospital in final.histograms else "absent at the end",
         }
@@ -78,7 +84,7 @@ def result_of(
         "mean_local": None,
         "hospitals": hospitals,
         "history": _history(records),
-        "privacy": _privacy(),
+        "privacy": privacy_of(plan, releases),
         "audit_log": None,
         "audit_log_reason": "the verifiable log is not in this version yet",
     }
@@ -132,18 +138,6 @@ def _history(records: Sequence[Record]) -> list[dict[str, Any]]:
             case _:
                 pass
     return rounds
-
-
-def _privacy() -> dict[str, Any]:
-    return {
-        "mechanism": "none",
-        "epsilon": None,
-        "reason": "no noise was added in this run, so no privacy loss can be bounded",
-        "delta": None,
-        "unit": None,
-        "neighbouring": None,
-        "accountant": None,
-    }
 
 
 def _span(records: Sequence[Record]) -> float:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aegis.report import verdict
-from aegis.report.disclosure import coordinator_saw, epsilon, has_noise, mechanism
+from aegis.report.disclosure import attacked, coordinator_saw, epsilon, has_noise, mechanism
 from aegis.report.gains import Gain, gains, measure, own_together, travelled
 from aegis.report.hospital_tables import hospital_table, partition_table
 from aegis.report.run_tables import best_round
@@ -153,7 +153,23 @@ def _privacy(result: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"total epsilon {significant(spent)}, delta {privacy.get('delta')}, per "
             f"{privacy.get('unit')}, {privacy.get('neighbouring')}"
         )
-    return [("Privacy", said), ("What the coordinator saw", coordinator_saw(result))]
+    lines = [("Privacy", said)]
+    if spent is not None:
+        lines.append(("Epsilon by hospital", _spent(result)))
+    return [
+        *lines,
+        ("Membership audit", attacked(result)),
+        ("What the coordinator saw", coordinator_saw(result)),
+    ]
+
+
+def _spent(result: Mapping[str, Any], most: int = 8) -> str:
+    spent = [
+        f"{hospital.get('name')} {significant(value)}"
+        for hospital in map(mapping, sequence(result.get("hospitals")))
+        if (value := number(hospital.get("epsilon"))) is not None
+    ]
+    return ", ".join(spent[:most]) + (f" and {len(spent) - most} more" if len(spent) > most else "")
 
 
 def _compared(gain: Gain) -> tuple[str, ...]:

@@ -3,13 +3,16 @@
 Alone and pooled are federations of one: the same plan, the same steps, the same solver, with one
 hospital that holds its own rows or everybody's. Each hospital's own model prepares its inputs from
 its own statistics, as it would have to. The pooled fit is what no federation may do; it is the
-reference for what sharing models instead of rows costs.
+reference for what sharing models instead of rows costs. Where the plan is private, so are they,
+each with the whole budget on an account of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -25,6 +28,7 @@ from aegis.hospital.site import Site
 from aegis.messages import Vector
 from aegis.plan import Plan
 from aegis.report.result import mean_metrics
+from aegis.simulation.accounts import simulated_account
 from aegis.store.journal import Forgetful
 from aegis.tasks.bounded import read_preparation
 from aegis.tasks.task import Rows, below
@@ -66,8 +70,16 @@ def lone_plan(plan: Plan) -> Plan:
 def fit_alone(study: Study, site: Site) -> Fitted:
     """The model that ``site`` makes of its own rows. Raises ``RunAborted`` where it makes none."""
     lone = replace(study, plan=lone_plan(study.plan))
-    road = InProcess({site.name: Node(site)})
-    final = federate(lone, f"alone-{site.name}", road, Forgetful())
+    with TemporaryDirectory() as folder:
+        account = None
+        if study.plan.privacy.enabled:
+            account = simulated_account(site, lone.plan, Path(folder))
+        road = InProcess({site.name: Node(site, account=account)})
+        try:
+            final = federate(lone, f"alone-{site.name}", road, Forgetful())
+        finally:
+            if account is not None:
+                account.ledger.close()
     preparation = final.progress.preparation
     if study.plan.data.standardize == "site":
         preparation = Node(site).localised(preparation)

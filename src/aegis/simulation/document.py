@@ -8,17 +8,21 @@ the result says so.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aegis import __version__
 from aegis.aggregation.newton import unpack
+from aegis.assurance.report import as_json, report
 from aegis.coordinator.steps import Study
+from aegis.errors import BadInput
 from aegis.hospital.node import Node
 from aegis.hospital.site import Site
+from aegis.privacy.accounting import Event
 from aegis.report.odds_ratios import odds_ratios
 from aegis.report.result import Record, result_of
 from aegis.report.table_one import table_one
+from aegis.simulation.auditing import audit_run, why_not
 from aegis.simulation.comparison import MOST_HOSPITALS, Fitted, compare
 from aegis.simulation.partition import HospitalRows, describe
 from aegis.states import Terminated
@@ -38,20 +42,30 @@ class Finished:
     sites: Mapping[str, Site]
     final: Terminated
     parent: str | None = None
+    releases: Mapping[str, Sequence[Event]] = field(default_factory=dict)
 
 
 def document(
     finished: Finished,
     registry: Registry,
     records: Sequence[Record],
+    *,
     comparing: bool,
+    auditing: bool,
     told: Callable[[str], None],
 ) -> dict[str, Any]:
     """Store the model and compose the result. ``records`` are the run's events."""
     study, final, dataset = finished.study, finished.final, finished.dataset
     task = find_task(study.plan.task)
     sha256 = _store(finished, registry)
-    found = result_of(study, final, records, transport="inprocess", model_sha256=sha256)
+    found = result_of(
+        study,
+        final,
+        records,
+        transport="inprocess",
+        model_sha256=sha256,
+        releases=finished.releases,
+    )
     found["aegis"] = __version__
     found["note"] = NOTE
     found["files"] = {"model": str(registry.path(sha256))}
@@ -64,14 +78,39 @@ def document(
     }
     found["partition"] = _partition(finished)
     found |= _table_one(finished) | _odds_ratios(finished)
+    found |= _compared(finished, found, comparing, told)
+    return found | _audited(finished, found, auditing, told)
+
+
+def _compared(
+    finished: Finished, found: dict[str, Any], comparing: bool, told: Callable[[str], None]
+) -> dict[str, Any]:
     if not comparing or len(finished.sites) > MOST_HOSPITALS:
         why = "not asked for" if not comparing else f"made for up to {MOST_HOSPITALS} hospitals"
-        return found | {"comparison": None, "comparison_reason": why}
-    compared = compare(study, finished.sites, _as_used(finished), told)
+        return {"comparison": None, "comparison_reason": why}
+    compared = compare(finished.study, finished.sites, _as_used(finished), told)
     local = compared.pop("local")
     for hospital in found["hospitals"]:
         hospital["local"] = local.get(hospital["name"])
-    return found | compared
+    return compared
+
+
+def _audited(
+    finished: Finished, found: dict[str, Any], auditing: bool, told: Callable[[str], None]
+) -> dict[str, Any]:
+    """The membership audit, and its text under ``text``."""
+    why = why_not(finished.study.plan, len(finished.sites)) if auditing else "not asked for"
+    if why is None:
+        told("attacking the model")
+        progress = finished.final.progress
+        fitted = Fitted(finished.study, progress.preparation, progress.weights)
+        try:
+            made = audit_run(finished.sites, fitted, found["privacy"])
+        except BadInput as error:
+            why = str(error)
+        else:
+            return {"membership_audit": {**as_json(made), "text": report(made)}}
+    return {"membership_audit": None, "membership_audit_reason": why}
 
 
 def _store(finished: Finished, registry: Registry) -> str:

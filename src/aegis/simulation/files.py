@@ -11,6 +11,7 @@ from typing import Any
 from aegis.plan import Plan
 from aegis.report.html import html_report
 from aegis.report.pictures import accuracy_over_rounds, local_against_federated
+from aegis.report.statement import statement, statement_html
 from aegis.store.home import write_whole
 
 COLUMNS = ("accuracy", "balanced_accuracy", "auc", "average_precision", "log_loss")
@@ -30,6 +31,17 @@ def write_files(document: dict[str, Any], plan: Plan, folder: Path) -> None:
         against = folder / "local_against_federated.png"
         local_against_federated(document, against)
         files["local_against_federated"] = str(against)
+    stated = statement(document)
+    files["privacy_statement"] = str(folder / "privacy_statement.html")
+    _write(folder / "privacy_statement.html", statement_html(stated).encode())
+    stored = json.dumps(stated, indent=1).encode()
+    _write(folder / "privacy_statement.json", stored)
+    _write(Path(files["model"]).with_suffix(".privacy.json"), stored)
+    if (attacked := document.get("membership_audit")) is not None:
+        files["membership_audit"] = str(folder / "mia_privacy_audit.json")
+        kept = {key: value for key, value in attacked.items() if key != "text"}
+        _write(folder / "mia_privacy_audit.json", json.dumps(kept, indent=1).encode())
+        _write(folder / "mia_privacy_audit.txt", attacked["text"].encode())
     files["report"] = str(folder / "report.html")
     files["result"] = str(folder / "result.json")
     _write(folder / "report.html", html_report(document).encode())

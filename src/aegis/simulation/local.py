@@ -8,6 +8,7 @@ A run that dies is gone on with by name: the journal holds its plan, its options
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,13 +22,13 @@ from aegis import states
 from aegis.coordinator.steps import Study
 from aegis.errors import BadInput
 from aegis.events import Listener
-from aegis.hospital.ledger import Ledger
 from aegis.hospital.node import Node
-from aegis.hospital.release import Account, rows_sha256
+from aegis.hospital.release import Account
 from aegis.hospital.site import Memory, Site, SqliteMemory, VolatileMemory
 from aegis.messages import Invite
 from aegis.plan import Plan, check_plan
-from aegis.privacy.filters import Cap
+from aegis.simulation.accounts import simulated_account
+from aegis.simulation.comparison import Fitted
 from aegis.simulation.document import Finished, document
 from aegis.simulation.files import write_files
 from aegis.simulation.partition import partition
@@ -40,7 +41,6 @@ from aegis.store.registry import Registry
 from aegis.tasks.task import DataOptions, Dataset, find_task
 from aegis.wiring import federate
 
-SIMULATED_CAP = 2.0  # by Renyi, which states more than the exact budget of the run
 Told = Callable[[str], None]
 
 
@@ -76,6 +76,7 @@ class Options:
     out: str | None = None
     compare: bool = True
     files: bool = True
+    audit: bool = True
 
 
 def run(
@@ -86,6 +87,7 @@ def run(
     out: Path | None = None,
     compare: bool = True,
     files: bool = True,
+    audit: bool = True,
     listeners: Sequence[Listener] = (),
     told: Told = lambda text: None,
 ) -> RunResult:
@@ -93,7 +95,8 @@ def run(
 
     ``home`` is the data root (default: AEGIS_HOME or ./aegis-data), ``data_directory`` where data
     sets lie (default: AEGIS_DATA_DIR), ``out`` where the result goes (default: results/RUN).
-    Without ``compare`` no hospital is trained alone; without ``files`` only the model is stored.
+    Without ``compare`` no hospital is trained alone, without ``audit`` nobody attacks the model,
+    and without ``files`` only the model is stored.
     ``told`` hears what is being compared. Raises ``BadInput`` before anything is written,
     ``RunAborted`` when a run cannot go on.
     """
@@ -107,7 +110,7 @@ def run(
             registry = Registry(root, journal)
             start = starting_point(federation.study, plan.model.start, registry)
         name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{plan.task}-{secrets.token_hex(3)}"
-        options = Options(_text(directory), _text(out), compare, files)
+        options = Options(_text(directory), _text(out), compare, files, audit)
         journal.open_run(name, plan.task, plan.to_json(), plan.sha256, vars(options))
         going = _Going(federation, root, journal, name, options, listeners, told)
         return going.on(Idle(), start)
@@ -191,18 +194,44 @@ class Federation:
         if self.study.plan.privacy.enabled:
             if ledgers is None:
                 raise BadInput("a private run needs a folder for its ledgers")
-            accounts = {name: self._account(site, ledgers) for name, site in self.sites.items()}
+            accounts = {
+                name: simulated_account(site, self.study.plan, ledgers)
+                for name, site in self.sites.items()
+            }
         return {
             name: Node(site, memory, account=accounts.get(name))
             for name, site in self.sites.items()
         }
 
-    def _account(self, site: Site, folder: Path) -> Account:
-        """A simulated hospital's: new for each run, and no tighter than the plan's own budget."""
-        folder.mkdir(parents=True, exist_ok=True)
-        privacy = self.study.plan.privacy
-        ledger = Ledger.open(folder / f"{site.name}.db", rows_sha256(site.train))
-        return Account(ledger, Cap(SIMULATED_CAP * privacy.epsilon_budget, privacy.delta))
+
+def stored(
+    name: str, home: Path | None = None
+) -> tuple[str, str, Federation, Fitted, dict[str, Any]]:
+    """Run, model hash, federation, final model and result of a stored model.
+
+    ``name`` is a version, a run, or ``latest``. Raises ``BadInput`` where it is none of these.
+    """
+    root = _home(home)
+    if not root.database.exists():
+        raise BadInput(f"{root.root} holds no model yet", way_out="Start with: aegis demo")
+    with _journal(root) as journal:
+        registry = Registry(root, journal)
+        if name == "latest":
+            versions = registry.versions()
+            if not versions:
+                raise BadInput(f"{root.root} holds no model yet", way_out="Start with: aegis demo")
+            version = versions[-1]
+        else:
+            version = registry.find(name)
+        kept = journal.run(version.run)
+        weights = registry.load(version)
+    options = Options(**kept.options)
+    directory = Path(options.data_directory) if options.data_directory else None
+    federation = Federation.of(Plan.from_json(kept.plan_json), directory)
+    fitted = Fitted(federation.study, version.card["preparation"], weights)
+    path = (Path(options.out) if options.out else root.results(version.run)) / "result.json"
+    result = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return version.run, version.sha256, federation, fitted, result
 
 
 @dataclass(frozen=True)
@@ -222,6 +251,7 @@ class _Going:
         memory: Memory = VolatileMemory()
         if study.plan.server.optimizer == "scaffold":
             memory = SqliteMemory(self.home.results(self.name) / "hospitals.db")
+        nodes: dict[str, Node] = {}
         try:
             nodes = self.federation.nodes(memory, self.home.results(self.name) / "ledgers")
             final = state
@@ -238,13 +268,28 @@ class _Going:
                     resume_from=state,
                     start=start,
                 )
+            releases = {
+                name: node.account.ledger.events(self.name)
+                for name, node in nodes.items()
+                if node.account is not None
+            }
         finally:
             memory.close()
+            for node in nodes.values():
+                if node.account is not None:
+                    node.account.ledger.close()
         parent = start.model_sha256 if start is not None else study.plan.model.start
         registry = Registry(self.home, self.journal)
-        finished = Finished(study, self.federation.dataset, self.federation.sites, final, parent)
+        finished = Finished(
+            study, self.federation.dataset, self.federation.sites, final, parent, releases
+        )
         found = document(
-            finished, registry, self.journal.events(self.name), self.options.compare, self.told
+            finished,
+            registry,
+            self.journal.events(self.name),
+            comparing=self.options.compare,
+            auditing=self.options.audit,
+            told=self.told,
         )
         if self.options.files:
             out = Path(self.options.out) if self.options.out else self.home.results(self.name)

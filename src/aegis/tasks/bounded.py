@@ -90,7 +90,10 @@ class Bounded:
         return np.stack(parts, axis=1)
 
     def apply(self, rows: Rows) -> NDArray[np.float64]:
-        """The design matrix (n, d), each row of norm 1 at most, without an intercept column."""
+        """The design matrix (n, d), each row of norm 1 at most, without an intercept column. Rows
+        that are an array already are taken as they are."""
+        if isinstance(rows.inputs, np.ndarray):
+            return np.asarray(rows.inputs, dtype=np.float64)
         mapped = self.mapped(rows)
         if self.means:
             mapped = np.clip((mapped - self.means) / (2 * np.array(self.deviations)), -1.0, 1.0)

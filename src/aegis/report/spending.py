@@ -1,0 +1,71 @@
+"""What a run spent of each hospital's privacy budget, from the releases that its ledger holds.
+
+Shown is the figure of the privacy-loss distribution (``pld``); beside it stands Renyi's (``rdp``),
+which the hospital enforces over all runs. Hospitals hold different patients, so what one patient
+is exposed to is the largest figure, not their sum; where a patient may be in two hospitals, theirs
+add.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aegis.plan import Plan
+from aegis.privacy.accounting import Event, epsilon_pld, epsilon_rdp
+
+UNITS = {
+    "local_update": ("everything one hospital sends", "replace one hospital's update"),
+}
+RECORD = ("patient record at one hospital", "add or remove one")
+NOT_COVERED = (
+    "scores of the shared model on held-out patients (counts; simulated hospitals, public data)",
+    "the number of training and test rows of each hospital",
+    "which hospitals took part, and when",
+)
+
+
+def privacy_of(plan: Plan, releases: Mapping[str, Sequence[Event]]) -> dict[str, Any]:
+    """The ``privacy`` section of a result. ``releases`` holds each hospital's charged events."""
+    if not plan.privacy.enabled:
+        return {
+            "mechanism": "none",
+            "epsilon": None,
+            "reason": "no noise was added in this run, so no privacy loss can be bounded",
+            "delta": None,
+            "unit": None,
+            "neighbouring": None,
+            "accountant": None,
+        }
+    delta = plan.privacy.delta
+    spent = spent_by(releases, delta)
+    unit, neighbouring = UNITS.get(plan.privacy.mechanism, RECORD)
+    return {
+        "mechanism": plan.privacy.mechanism,
+        "epsilon": max((one["pld"] for one in spent.values()), default=0.0),
+        "epsilon_rdp": max((one["rdp"] for one in spent.values()), default=0.0),
+        "budget": plan.privacy.epsilon_budget,
+        "delta": delta,
+        "unit": unit,
+        "neighbouring": neighbouring,
+        "accountant": "pld",
+        "assumes": "no patient is in two hospitals; where one is, that patient's epsilons add",
+        "releases": max((len(events) for events in releases.values()), default=0),
+        "not_covered": list(NOT_COVERED),
+        "ledger": "simulation",
+    }
+
+
+def spent_by(releases: Mapping[str, Sequence[Event]], delta: float) -> dict[str, dict[str, float]]:
+    """``pld`` and ``rdp`` for each hospital; hospitals with equal releases are worked out once."""
+    known: dict[tuple[Event, ...], dict[str, float]] = {}
+    found = {}
+    for hospital, events in releases.items():
+        key = tuple(events)
+        if key not in known:
+            none = {"pld": 0.0, "rdp": 0.0}
+            known[key] = (
+                {"pld": epsilon_pld(key, delta), "rdp": epsilon_rdp(key, delta)} if key else none
+            )
+        found[hospital] = known[key]
+    return found
