@@ -1,4 +1,4 @@
-"""What travels between the coordinator and a hospital: four requests, four answers, a refusal.
+"""What travels between the coordinator and a hospital: five requests, five answers, a refusal.
 
 The coordinator asks, a hospital answers; a hospital that says nothing is an ``Absence``, which
 only the road can report. Every message names its run and round, so that an answer can never be
@@ -6,6 +6,7 @@ counted for another question. Vectors are flat: a model of d parameters is one a
 (float32 for networks, float64 for linear models), and what a hospital returns is one array too.
 
     Invite      -> Enrolled    who is there, with how many rows
+    Ask         -> Counts      before any training: how many patients, noise included
     Statistics  -> Tally       round 0: sums that standardisation and vocabularies follow from
     Train       -> Update      one hospital's contribution to one round
     Evaluate    -> Scores      counts of a score histogram on held-out rows
@@ -24,12 +25,26 @@ from numpy.typing import NDArray
 Vector: TypeAlias = NDArray[np.floating]
 Part: TypeAlias = Literal["validation", "test"]
 
+WITHHELD = -1  # in place of a count
+
 
 @dataclass(frozen=True, slots=True)
 class Invite:
     run: str
     plan_sha256: str
     plan_json: str
+    round: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A question about counts as canonical JSON, and what its asker wants it to cost."""
+
+    run: str
+    plan_sha256: str
+    question_json: str
+    epsilon: float
+    delta: float
     round: int = 0
 
 
@@ -85,6 +100,22 @@ class Enrolled:
     schema_sha256: str
     policy_sha256: str = ""
     resources: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """``cells`` in the shape of the question, int64: with noise of standard deviation ``noise_sd``
+    (they may be negative), or, where that is 0, exact and ``WITHHELD`` below ``minimum_cell``. No
+    sum of a cell under ``minimum_cell`` is to be shown. ``examples`` is all rows that were asked.
+    """
+
+    run: str
+    round: int
+    hospital: str
+    cells: NDArray[np.int64]
+    examples: int
+    noise_sd: float
+    minimum_cell: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +175,6 @@ class Absence:
     reason: str
 
 
-Request: TypeAlias = Invite | Statistics | Train | Evaluate
-Reply: TypeAlias = Enrolled | Tally | Update | Scores | Refusal
+Request: TypeAlias = Invite | Ask | Statistics | Train | Evaluate
+Reply: TypeAlias = Enrolled | Counts | Tally | Update | Scores | Refusal
 Answer: TypeAlias = Reply | Absence

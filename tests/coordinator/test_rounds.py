@@ -147,7 +147,7 @@ def test_a_hospital_with_another_table_does_not_join():
 
 def test_a_model_that_runs_away_ends_the_run_and_keeps_the_last_round():
     question = study(server={"learning_rate": 100.0})
-    progress = Progress("run", 4, (), TWO_COLUMNS, np.full(3, 1e308), 0.1)
+    progress = Progress("run", 4, (), TWO_COLUMNS, np.full(3, 1e308), 0.1, 9)
     state = Aggregating(progress, ("a",), (), np.full(3, 1e307), 10)
     done = step(question, state, {})
     assert isinstance(done.state, Failed)

@@ -61,7 +61,7 @@ def _faults(values):
 @pytest.mark.parametrize(
     ("path", "value", "sentence"),
     [
-        ("training.learning_rate", -1, "training.learning_rate must be above 0, got -1"),
+        ("server.learning_rate", -1, "server.learning_rate must be above 0, got -1"),
         ("federated.num_clients", 1001, "federated.num_clients must be at most 1000, got 1001"),
         ("seed", -1, "seed must be at least 0, got -1"),
         ("privacy.delta", 1, "privacy.delta must be above 0 and below 1, got 1"),
@@ -74,7 +74,7 @@ def _faults(values):
         (
             "federated.num_rounds",
             2.5,
-            "federated.num_rounds must be a whole number of at least 1 and at most 100000, got 2.5",
+            "federated.num_rounds must be a whole number of at least 1 and at most 100000 or null, got 2.5",
         ),
         (
             "seed",

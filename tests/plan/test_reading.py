@@ -140,7 +140,8 @@ selection: all
         "seed must be a whole number of at least 0 and at most 9223372036854775807, got x (--set)",
         "federated.quorum must be a whole number of at least 1 or all or null, got many "
         "(environment MIN_AGENTS)",
-        "training.learning_rate must be above 0, got -1 (file plan.yaml line 6)",
+        "training.learning_rate must be a number above 0 and at most 100000 or null, got -1"
+        " (file plan.yaml line 6)",
         "training.momentum must be a number of at least 0 and below 1, and finite, got nan "
         "(file plan.yaml line 7)",
         "robust_aggregation.method: krum is not in this version yet; use "

@@ -124,6 +124,18 @@ def test_no_record_weighs_more_than_the_clip(mapped, seed, clip):
     assert np.all(np.linalg.norm(records[:, :-1], axis=1) <= 1 + 1e-12)
 
 
+def test_ten_thousand_records_are_within_the_clip():
+    rng = np.random.default_rng(6)
+    records = scaled_records(rng.uniform(-1, 1, (10_000, 30)) * rng.uniform(0, 1, (10_000, 1)))
+    labels, weights = rng.integers(0, 2, 10_000), rng.normal(0, 4, 31)
+    alone = [
+        gradient_sum(records[n : n + 1], labels[n : n + 1], weights, CLIP) for n in range(10_000)
+    ]
+    norms = np.linalg.norm(off_grid(np.array(alone)), axis=1)
+    assert 0.9 * CLIP < norms.max() <= CLIP * (1 + 1e-9)
+    assert np.array_equal(np.sum(alone, axis=0), gradient_sum(records, labels, weights, CLIP))
+
+
 @given(matrices())
 @settings(max_examples=200)
 def test_no_record_weighs_more_than_the_bound_in_the_statistics(mapped):

@@ -98,6 +98,21 @@ def test_no_clipped_gradient_is_longer_than_the_clip(seed, widths, batch, clip, 
     assert flat == pytest.approx((alone * factors[:, None]).sum(0), rel=1e-3, abs=1e-4)
 
 
+def test_ten_thousand_clipped_gradients_are_within_the_clip():
+    rng = np.random.default_rng(1)
+    layers, rows, labels = drawn(rng, (6, 8, 1), 10_000, dtype=np.float32)
+    rows *= rng.exponential(3, (10_000, 1)).astype(np.float32)
+    signals, errors = perceptron_errors(layers, rows, labels)
+    factors = clip_factors(per_sample_norms(signals, errors), 0.7)
+    assert 0.05 < (factors < 1).mean() < 1
+    formed = [
+        np.einsum("bo,bi->boi", error.astype(float), np.insert(signal.astype(float), 0, 1, axis=1))
+        for signal, error in zip(signals, errors, strict=True)
+    ]
+    flat = np.concatenate([gradient.reshape(10_000, -1) for gradient in formed], axis=1)
+    assert np.linalg.norm(flat * factors[:, None], axis=1).max() <= 0.7 * (1 + 1e-6)
+
+
 def test_short_gradients_are_left_alone():
     norms = np.array([0.0, 0.1, 0.998, 2.0])
     assert clip_factors(norms, 1.0).tolist() == [1, 1, 1, (1 - ROUNDING_ROOM) / 2]

@@ -24,7 +24,7 @@ def journal(tmp_path):
 
 def _state():
     hospitals = (Enrolled("run", 0, "a", 10, 2, "x"),)
-    progress = Progress("run", 4, hospitals, "[]", np.arange(3.0), 0.1, {"first": np.ones(3)})
+    progress = Progress("run", 4, hospitals, "[]", np.arange(3.0), 0.1, 9, {"first": np.ones(3)})
     return Collecting(progress, ("a",), 2)
 
 

@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from aegis.cli import audit, bench, data, demo, doctor, models, plan, report, run
+from aegis.cli import audit, bench, data, demo, doctor, models, plan, query, report, run
 
 app = typer.Typer(
     name="aegis",
@@ -30,6 +30,7 @@ app = typer.Typer(
 demo.register(app)
 run.register(app)
 plan.register(app)
+query.register(app)
 report.register(app)
 models.register(app)
 audit.register(app)

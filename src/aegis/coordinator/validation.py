@@ -6,10 +6,24 @@ of number, finite values, length of the update, an example count no larger than 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from aegis.evaluation.histogram import BINS
-from aegis.messages import Absence, Answer, Enrolled, Scores, Tally, Update, Vector
+from aegis.messages import (
+    WITHHELD,
+    Absence,
+    Answer,
+    Counts,
+    Enrolled,
+    Scores,
+    Tally,
+    Update,
+    Vector,
+)
+
+MOST_PATIENTS = 2**40
 
 
 def fault_of_update(
@@ -73,6 +87,25 @@ def fault_of_scores(answer: Answer, enrolled: Enrolled, run: str, round: int) ->
         return f"the histogram counts {int(histogram.sum())} rows, the message {answer.examples}"
     if not np.isfinite(answer.loss_sum):
         return "the summed loss is not finite"
+    return None
+
+
+def fault_of_counts(
+    answer: Answer, enrolled: Enrolled, run: str, shape: tuple[int, ...]
+) -> str | None:
+    if (fault := _misplaced(answer, enrolled, run, 0)) is not None:
+        return fault
+    if not isinstance(answer, Counts):
+        return f"sent {type(answer).__name__} where counts were asked for"
+    cells = answer.cells
+    if not isinstance(cells, np.ndarray) or cells.shape != shape or cells.dtype != np.int64:
+        return f"the counts are not {shape} whole numbers"
+    if not (math.isfinite(answer.noise_sd) and answer.noise_sd >= 0 and answer.minimum_cell >= 1):
+        return "the counts claim noise or a minimum cell that cannot be"
+    if ((cells > MOST_PATIENTS) | (cells < -MOST_PATIENTS)).any():
+        return f"a cell counts more than {MOST_PATIENTS} patients"
+    if answer.noise_sd == 0 and ((cells < 0) & (cells != WITHHELD)).any():
+        return "a count without noise is below 0"
     return None
 
 

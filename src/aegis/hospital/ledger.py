@@ -136,9 +136,8 @@ class Ledger:
                 return Reservation(run, round, purpose, event, repeated=True)
             curve = composed(self.events())
             if not cap.fits(curve + renyi(event)):
-                spent = epsilon_of_curve(curve, cap.delta)
-                after = epsilon_of_curve(curve + renyi(event), cap.delta)
-                return _exhausted("these data have", spent, after, cap)
+                after = cap.spent(curve + renyi(event))
+                return _exhausted("these data have", cap.spent(curve), after, cap)
             if run_cap is not None:
                 own = self.events(run)
                 after = enforced_epsilon([*own, event], run_cap.delta)

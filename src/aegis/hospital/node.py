@@ -17,10 +17,13 @@ from numpy.typing import NDArray
 
 from aegis.errors import AegisError, DataError
 from aegis.evaluation.histogram import score
+from aegis.hospital.counting import counted
+from aegis.hospital.policy import Policy
 from aegis.hospital.private import noisy_gradient, noisy_statistics
 from aegis.hospital.release import Account, fault_of_target
 from aegis.hospital.site import Designs, Memory, Site, VolatileMemory
 from aegis.messages import (
+    Ask,
     Enrolled,
     Evaluate,
     Invite,
@@ -41,6 +44,7 @@ from aegis.privacy.noise import SystemNoise
 from aegis.tasks.bounded import Bounded, read_preparation
 from aegis.tasks.models import Perceptron, network
 from aegis.tasks.preparation import Preparation, tally, vocabulary, with_vocabulary
+from aegis.tasks.task import find_task
 from aegis.training import trainer_for
 from aegis.training.trainer import Job, Settings, Trained
 
@@ -109,9 +113,11 @@ class Node:
         memory: Memory | None = None,
         approve: Callable[[Plan], str | None] = lambda plan: None,
         account: Account | None = None,
+        policy: Policy | None = None,
     ) -> None:
         self.site = site
         self.account = account
+        self._policy = policy or Policy()
         self._noise = SystemNoise()
         self._memory = memory or VolatileMemory()
         self._approve = approve
@@ -172,6 +178,8 @@ class Node:
         match request:
             case Invite():
                 return self._enrol(request)
+            case Ask():
+                return self._counted(request)
             case Statistics():
                 return self._statistics(request)
             case Train():
@@ -253,6 +261,11 @@ class Node:
             raise DataError("the plan is private and this hospital has no privacy ledger")
         return self.account
 
+    def _counted(self, request: Ask) -> Reply:
+        positive = find_task(self._agreed(request).plan.task).positive
+        noise = self._noise.gaussian_on_grid
+        return counted(request, self.site, positive, self._policy, self.account, noise)
+
     def _statistics(self, request: Statistics) -> Reply:
         agreed = self._agreed(request)
         if follows_noise_rule(agreed.plan):
@@ -307,7 +320,7 @@ class Node:
         design = self._designs.of(request.part, preparation, model.dtype)
         return Scoring(request, model, design, self.site.part(request.part).labels)
 
-    def _agreed(self, request: Statistics | Train | Evaluate) -> Agreed:
+    def _agreed(self, request: Ask | Statistics | Train | Evaluate) -> Agreed:
         agreed = self._runs.get(request.run)
         if agreed is None:
             raise DataError(f"this hospital was not invited to the run {request.run}")

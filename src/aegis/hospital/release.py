@@ -15,13 +15,13 @@ import numpy as np
 from aegis import codec
 from aegis.errors import BadInput, DataError
 from aegis.hospital.ledger import Exhausted, Ledger
-from aegis.messages import Refusal, Reply, Scores, Tally, Update
+from aegis.messages import Counts, Refusal, Reply, Scores, Tally, Update
 from aegis.privacy.accounting import Event
 from aegis.privacy.filters import Cap
 from aegis.privacy.gaussian import check_target
 from aegis.tasks.task import Rows
 
-KEPT = (Update, Tally, Scores)
+KEPT = (Update, Tally, Scores, Counts)
 
 
 @dataclass(frozen=True)

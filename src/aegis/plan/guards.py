@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from aegis.plan.faults import Edit, Fault
 from aegis.plan.layers import BY_NOISE_RULE, defaults
-from aegis.plan.plan import Plan
-from aegis.plan.schedule import follows_noise_rule
+from aegis.plan.plan import Plan, follows_noise_rule
 from aegis.plan.sentences import show
 
 GROUP = 3
@@ -236,6 +235,7 @@ def noise_rule(plan: Plan) -> Iterator[Fault]:
         "server.optimizer": "fedavg",
         "server.learning_rate": 1.0,
         "federated.selection": "all",
+        "federated.fraction_fit": 1.0,
         "training.l2": 0.0,
         "training.tolerance": None,
         "training.schedule": "constant",

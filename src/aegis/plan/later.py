@@ -14,8 +14,7 @@ from typing import Any
 
 from aegis.plan.faults import Edit, Fault
 from aegis.plan.layers import NOT_FOR_GRADIENT
-from aegis.plan.plan import Plan
-from aegis.plan.schedule import follows_noise_rule
+from aegis.plan.plan import Plan, follows_noise_rule
 from aegis.plan.sentences import show
 
 

@@ -115,3 +115,12 @@ def _plain(value: Any) -> Any:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number")
+
+
+def follows_noise_rule(plan: Plan) -> bool:
+    """Whether the plan is private full-batch descent, planned by ``aegis.plan.schedule``."""
+    return (
+        plan.privacy.enabled
+        and plan.training.solver == "gradient"
+        and plan.privacy.mechanism in ("dp_sgd", "distributed")
+    )

@@ -8,17 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from aegis.plan.plan import Plan
+from aegis.plan.plan import Plan, follows_noise_rule
 from aegis.privacy.dpgd import DpGdSchedule, noise_multiplicity, plan_rounds
-
-
-def follows_noise_rule(plan: Plan) -> bool:
-    """Whether the plan is private full-batch descent."""
-    return (
-        plan.privacy.enabled
-        and plan.training.solver == "gradient"
-        and plan.privacy.mechanism in ("dp_sgd", "distributed")
-    )
 
 
 def schedule(plan: Plan, examples: int, hospitals: int, features: int) -> DpGdSchedule:
@@ -44,3 +35,6 @@ def schedule(plan: Plan, examples: int, hospitals: int, features: int) -> DpGdSc
         noise = privacy.noise_multiplier * clip
     rate = plan.training.learning_rate or travel / (clip * rounds)
     return replace(found, rounds=rounds, clip=clip, learning_rate=rate, noise_sd=noise)
+
+
+__all__ = ["follows_noise_rule", "schedule"]

@@ -67,6 +67,13 @@ class Cap:
         room = self.room
         return bool(np.any((curve <= room + _ROUNDING * np.abs(curve)) & (room >= 0)))
 
+    def spent(self, curve: Curve) -> float:
+        """What a history with this divergence curve costs, at this cap's delta and order."""
+        if self.order is None or not curve.any():
+            return epsilon_of_curve(curve, self.delta)
+        cost = (curve - allowance(0.0, self.delta))[self.order == ORDERS]
+        return max(0.0, float(cost[0]))
+
     def fixed_for(self, events: Iterable[Event]) -> Cap:
         """The same cap at the one order that leaves these events the most room."""
         curve = composed(events)
@@ -97,12 +104,7 @@ class RdpFilter:
 
     def epsilon(self) -> float:
         """What is spent so far, at the cap's delta."""
-        if self.cap.order is None:
-            return epsilon_of_curve(self.sums, self.cap.delta)
-        place = self.cap.order == ORDERS
-        if not self.sums.any():
-            return 0.0
-        return max(0.0, float((self.sums - allowance(0.0, self.cap.delta))[place][0]))
+        return self.cap.spent(self.sums)
 
     def to_json(self) -> str:
         return json.dumps(

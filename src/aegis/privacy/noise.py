@@ -35,13 +35,15 @@ from numpy.typing import NDArray
 from aegis.errors import BadInput
 
 GRID = 2.0**-24
-LEAST_STEPS, MOST_STEPS = 16.0, 2.0**48
+LEAST_STEPS, MOST_STEPS = 16.0, 2.0**45
 
 Shape = int | tuple[int, ...]
 
 _CHUNK = 1 << 13  # numbers at a time: everything stays in the processor's cache
 _ZEROS = bytes(8 * _CHUNK)
 _HALF_ANGLE = math.pi / 2 * 2.0**-63
+_ONES = 1.5 * 2.0**52
+_ONES_BITS = np.float64(_ONES).view(np.int64)
 
 
 class SystemNoise:
@@ -79,8 +81,7 @@ class SystemNoise:
         for at in range(0, len(noise), _CHUNK):
             here = noise[at : at + _CHUNK]
             for _ in range(4):
-                here += draw(len(here))
-        noise *= sd / 2
+                here += draw(len(here), sd / 2)
         return noise.reshape(shape)
 
     def laplace(self, scale: float, shape: Shape) -> NDArray[np.float64]:
@@ -89,7 +90,7 @@ class SystemNoise:
         noise = np.empty(_size(shape))
         for at in range(0, len(noise), _CHUNK):
             here = noise[at : at + _CHUNK]
-            np.multiply(self._laplace(len(here)), scale, out=here)
+            here[:] = self._laplace(len(here), scale)
         return noise.reshape(shape)
 
     def gaussian_on_grid(self, sd: float, shape: Shape) -> NDArray[np.int64]:
@@ -104,7 +105,7 @@ class SystemNoise:
         draw = _Normals(self._fill, noise.size)
         for at in range(0, len(noise), _CHUNK):
             here = noise[at : at + _CHUNK]
-            _rounded(draw(len(here)), steps, here)
+            _rounded(draw(len(here), steps), here)
         return noise.reshape(shape)
 
     def laplace_on_grid(self, scale: float, shape: Shape) -> NDArray[np.int64]:
@@ -113,15 +114,16 @@ class SystemNoise:
         noise = np.empty(_size(shape), np.int64)
         for at in range(0, len(noise), _CHUNK):
             here = noise[at : at + _CHUNK]
-            _rounded(self._laplace(len(here)), steps, here)
+            _rounded(self._laplace(len(here), steps), here)
         return noise.reshape(shape)
 
-    def _laplace(self, count: int) -> NDArray[np.float64]:
+    def _laplace(self, count: int, scale: float) -> NDArray[np.float64]:
         """The logarithm of a ratio of two uniforms: the difference of two exponentials."""
         one, other = (self._fill(np.empty(count, np.uint64)) for _ in range(2))
         drawn = _above_0(one, np.empty(count))
         np.log(drawn, out=drawn)
         drawn -= np.log(_above_0(other, np.empty(count)))
+        drawn *= scale
         return drawn
 
     def _fill(self, words: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -160,7 +162,7 @@ def off_grid(steps: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 class _Normals:
-    """Standard normals, at most a chunk at a time, in memory that the next call takes again."""
+    """Normals, at most a chunk at a time, in memory that the next call takes again."""
 
     def __init__(self, fill: Callable[[NDArray[np.uint64]], object], wanted: int) -> None:
         self._fill = fill
@@ -169,7 +171,7 @@ class _Normals:
         self._scratch = np.empty((3, room // 2))
         self._normals = np.empty(room)
 
-    def __call__(self, count: int) -> NDArray[np.float64]:
+    def __call__(self, count: int, sd: float) -> NDArray[np.float64]:
         """With t the tangent of half the angle, cos = 2 / (1 + t^2) - 1 and sin = t (cos + 1):
         numpy computes a tangent several times faster than a sine or a cosine."""
         pairs = (count + 1) // 2
@@ -178,7 +180,7 @@ class _Normals:
         radius, tangent, square = self._scratch[:, :pairs]
         _above_0(words[:pairs], radius)
         np.log(radius, out=radius)
-        radius *= -2.0
+        radius *= -2.0 * sd * sd
         np.sqrt(radius, out=radius)
         tangent[:] = words[pairs:].view(np.int64)
         tangent *= _HALF_ANGLE
@@ -202,10 +204,10 @@ def _above_0(words: NDArray[np.uint64], out: NDArray[np.float64]) -> NDArray[np.
     return out
 
 
-def _rounded(drawn: NDArray[np.float64], steps: float, out: NDArray[np.int64]) -> None:
-    drawn *= steps
-    np.rint(drawn, out=drawn)
-    out[:] = drawn  # whole numbers below 2^53, exact in both
+def _rounded(drawn: NDArray[np.float64], out: NDArray[np.int64]) -> None:
+    """To the nearest whole number, by the float whose last bit is worth one."""
+    drawn += _ONES
+    np.subtract(drawn.view(np.int64), _ONES_BITS, out=out)
 
 
 def _in_steps(scale: float, what: str) -> float:

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from aegis.messages import Vector
 from aegis.tasks.models import Perceptron
-from aegis.training.cohort import Cohort, Cohorts, Piece, step_width
+from aegis.training.cohort import Cohort, Cohorts, Float, Piece, step_width
+from aegis.training.descent import Descent
 from aegis.training.dropout import dropout_key, kept
 from aegis.training.layout import Array, Layout, Part, Stack, layout, turned_forward
 from aegis.training.threads import one_thread
 from aegis.training.trainer import Job, Settings, Trained, as_steps
 
 _WINDOW = 1 << 19  # numbers of gathered rows at a time
-_BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 _REMEMBERED = 4
 
 Kind = TypeVar("Kind", bound=Hashable)
@@ -72,23 +72,45 @@ class StackedTrainer:
         """Steps and loss of each job; its change is written into its row of ``vectors``."""
         if not width:
             return [(0, 0.0)] * len(jobs)
-        cohort = self._cohorts.of(model, settings, width, jobs, vectors.dtype)
+        cohort = self._cohort(model, settings, width, jobs, vectors.dtype)
         layers = layout(model)
-        stack = self._stack(model, width, cohort)
-        starts = _starts(layers, jobs, vectors.dtype)
+        starts = _starts(layers, jobs, cohort.table.dtype)
         for piece in cohort.pieces:
             start = _together([starts[place] for place in piece.places])
-            _descend(stack, piece, cohort, settings, [jobs[place] for place in piece.places], start)
-            part = stack.first(len(piece.places))
+            members = [jobs[place] for place in piece.places]
+            part = self._descended(model, piece, cohort, settings, members, start)
             part.weights -= start
             np.take(part.weights, layers.outward, axis=1, out=part.scratch, mode="clip")
             vectors[rows[piece.places]] = part.scratch
-        return list(zip(cohort.steps.tolist(), _losses(stack, cohort, starts), strict=True))
+        return list(zip(cohort.steps.tolist(), self._lost(model, cohort, starts), strict=True))
+
+    def _cohort(
+        self, model: Perceptron, settings: Settings, width: int, jobs: list[Job], dtype: Float
+    ) -> Cohort:
+        return self._cohorts.of(model, settings, width, jobs, dtype)
+
+    def _descended(
+        self,
+        model: Perceptron,
+        piece: Piece,
+        cohort: Cohort,
+        settings: Settings,
+        jobs: list[Job],
+        start: Array,
+    ) -> Part:
+        """The hospitals of a piece after all their steps; its ``weights`` are the result."""
+        stack = self._stack(model, cohort.width, cohort)
+        _descend(stack, piece, cohort, settings, jobs, start)
+        return stack.first(len(jobs))
+
+    def _lost(self, model: Perceptron, cohort: Cohort, starts: list[Vector]) -> list[float]:
+        return _losses(self._stack(model, cohort.width, cohort), cohort, starts)
 
     def _stack(self, model: Perceptron, width: int, cohort: Cohort) -> Stack:
         stack = self._stacks.pop((model, width), None)
-        if stack is None or stack.capacity < cohort.beside:
-            stack = Stack(model, width, cohort.beside, cohort.table.dtype)
+        dtype = cohort.table.dtype
+        if stack is None or stack.capacity < cohort.beside or stack.weights.dtype != dtype:
+            stack = Stack(model, width, cohort.beside, dtype)
         self._stacks[model, width] = stack
         while len(self._stacks) > _REMEMBERED:
             self._stacks.pop(next(iter(self._stacks)))
@@ -154,20 +176,15 @@ def _descend(
 ) -> None:
     """Takes every step of one piece; ``stack.weights`` holds the result."""
     hospitals, width, dtype = len(jobs), cohort.width, cohort.table.dtype
-    model, adam = jobs[0].model, settings.optimizer == "adam"
+    model = jobs[0].model
     stack.weights[:hospitals] = start
-    rates = np.array([job.learning_rate for job in jobs])
-    # Plain descent folds the rate into the rows' weights; Adam needs the gradient itself.
-    scale = np.ones(hospitals) if adam else rates
-    slope, offset = _pull(stack.layout, settings, jobs, scale, start)
-    kept_moments = 2 if adam else 1 if settings.momentum else 0
-    moments = [np.zeros((hospitals, model.size), dtype) for _ in range(kept_moments)]
+    descent = Descent(stack.layout, settings, jobs, start)
     masks: list[Array | None] = [None] * len(model.hidden)
     keys = np.zeros(hospitals, np.uint64)
     if any(model.dropout):
         keys[:] = [dropout_key(job.seed, job.round, job.hospital) for job in jobs]
     index = piece.shuffled(jobs)
-    half, slots = (scale / 2)[:, None], np.arange(width)
+    half, slots = (descent.scale / 2)[:, None], np.arange(width)
     table = cohort.table.reshape(-1, cohort.table.shape[-1])
     all_signs = cohort.signs.reshape(-1)
     window = max(1, _WINDOW // (hospitals * width * table.shape[1]))
@@ -184,21 +201,7 @@ def _descend(
                 masks = _masks(model, keys[:active], low + here, width, dtype)
             of_step = (here, slice(active))
             part.derive(rows[of_step], columns[of_step], signs[of_step], shares[of_step], masks)
-            if slope is not None:
-                np.multiply(part.weights, slope[:active], out=part.scratch)
-                part.gradient += part.scratch
-            if offset is not None:
-                part.gradient += offset[:active]
-            if adam:
-                first, second = moments[0][:active], moments[1][:active]
-                _adam(part, first, second, low + here + 1, rates[:active])
-            elif settings.momentum:
-                moment = moments[0][:active]
-                moment *= dtype.type(settings.momentum)
-                moment += part.gradient
-                part.weights -= moment
-            else:
-                part.weights -= part.gradient
+            descent.move(part, low + here + 1)
 
 
 def _masks(
@@ -210,43 +213,3 @@ def _masks(
             mask = kept(keys, step, layer, width, model.hidden[layer], rate)
             masks[layer] = mask.transpose(0, 2, 1).astype(dtype) / dtype.type(1 - rate)
     return masks
-
-
-def _pull(
-    layers: Layout, settings: Settings, jobs: list[Job], scale: Array, start: Array
-) -> tuple[Array | None, Array | None]:
-    """What ridge, weight decay, the proximal term and SCAFFOLD add to every gradient: a slope
-    times the weights, and an offset."""
-    slope = offset = None
-    column = scale[:, None]
-    if settings.l2 or settings.weight_decay or settings.proximal_mu:
-        ridge = np.array([settings.l2 / max(job.total_examples, 1) for job in jobs])[:, None]
-        pull = ridge * layers.penalised + (settings.weight_decay + settings.proximal_mu)
-        slope = (column * pull).astype(start.dtype)
-    if settings.proximal_mu:
-        offset = (-settings.proximal_mu * column).astype(start.dtype) * start
-    if any(job.correction is not None for job in jobs):
-        none = np.zeros(layers.penalised.shape)
-        given = [none if c is None else c[layers.inward] for c in (job.correction for job in jobs)]
-        shift = (column * np.stack(given)).astype(start.dtype)
-        offset = shift if offset is None else offset + shift
-    return slope, offset
-
-
-def _adam(part: Part, first: Array, second: Array, step: int, rates: Array) -> None:
-    """Kingma and Ba 2015, corrected for bias as PyTorch writes it."""
-    number = first.dtype.type
-    gradient, scratch = part.gradient, part.scratch
-    first *= number(_BETA1)
-    np.multiply(gradient, number(1 - _BETA1), out=scratch)
-    first += scratch
-    second *= number(_BETA2)
-    np.multiply(gradient, gradient, out=scratch)
-    scratch *= number(1 - _BETA2)
-    second += scratch
-    np.sqrt(second, out=scratch)
-    scratch *= number(1 / np.sqrt(1 - _BETA2**step))
-    scratch += number(_EPSILON)
-    np.divide(first, scratch, out=scratch)
-    scratch *= (rates / (1 - _BETA1**step)).astype(first.dtype)[:, None]
-    part.weights -= scratch

@@ -158,11 +158,68 @@ class Part:
             error *= self._slopes[layer - 1]
         np.matmul(error, rows, out=self._wanted[0])
 
+    def unfold(
+        self, columns: Array, signs: Array, holds: Array, masks: Sequence[Array | None]
+    ) -> Array:
+        """The squared length (hospitals, 1, width) of each row's own gradient at ``weights``, not
+        formed (see ``privacy.dpsgd``); ``fold`` adds them up. ``holds`` is 1 where there is a row
+        and 0 elsewhere."""
+        last = len(self._errors)
+        error = self.push(self._forward, columns, masks)
+        error *= self._half
+        np.tanh(error, out=error)
+        error += signs
+        error *= self._half * holds
+        if not last:
+            return _squared(columns) * error * error
+        np.greater(self._signals, self._zero, out=self._alive)
+        np.copyto(self._all_slopes, self._alive_bytes)
+        for slope, mask in zip(self._slopes, masks, strict=True):
+            if mask is not None:
+                slope *= mask
+        squares = _squared(self._with_ones[-1]) * error * error
+        error = np.multiply(self._backward[last], error, out=self._errors[-1])
+        error *= self._slopes[-1]
+        for layer in range(last - 1, 0, -1):
+            squares += _squared(self._with_ones[layer - 1]) * _squared(error)
+            error = np.matmul(self._backward[layer], error, out=self._errors[layer - 1])
+            error *= self._slopes[layer - 1]
+        squares += _squared(columns) * _squared(error)
+        return squares
+
+    def forget(self, bad: NDArray[np.bool_]) -> None:
+        """Makes nothing of what ``unfold`` left at these places (hospitals, 1, width)."""
+        for array in (self._signals, *self._errors, self._logit):
+            np.copyto(array, 0, where=bad)
+
+    def fold(self, rows: Array, factors: Array) -> None:
+        """Puts the sum of the gradients that ``unfold`` left, each times its factor (hospitals, 1,
+        width), into ``gradient``."""
+        last = len(self._errors)
+        self._logit *= factors
+        if not last:
+            np.matmul(self._logit, rows, out=self._wanted[0])
+            return
+        np.matmul(self._with_ones[-1], self._logit_column, out=self._wanted[last])
+        for layer in range(last - 1, 0, -1):
+            np.multiply(
+                self._error_rows[layer], factors.transpose(0, 2, 1), out=self._turned[layer]
+            )
+            np.matmul(self._with_ones[layer - 1], turned, out=self._wanted[layer])
+        self._errors[0] *= factors
+        np.matmul(self._errors[0], rows, out=self._wanted[0])
+
 
 def turned_forward(inside: Array, layers: Layout) -> list[Array]:
     """Each layer's (n, out, in + 1) of n inside vectors, as ``Part.push`` multiplies with it."""
     first, *later = _blocks(inside, layers)
     return [first, *(block.transpose(0, 2, 1) for block in later)]
+
+
+def _squared(columns: Array) -> Array:
+    """(n, 1, width) squared lengths of the columns of (n, units, width)."""
+    squared: Array = np.einsum("nuw,nuw->nw", columns, columns)
+    return squared[:, None]
 
 
 def _blocks(flat: Array, layers: Layout) -> list[Array]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from aegis.errors import BadInput
 from aegis.messages import Vector
+from aegis.privacy.dpsgd import DpSgd
 from aegis.tasks.models import Perceptron
 
 
@@ -68,7 +69,8 @@ class Job:
     """One hospital's work in one round.
 
     ``design`` is (n, inputs), ``labels`` (n,) of 0 and 1, ``weights`` flat. ``correction``
-    (SCAFFOLD's c - c_i, Karimireddy et al. 2020) is added to every step's gradient.
+    (SCAFFOLD's c - c_i, Karimireddy et al. 2020) is added to every step's gradient. ``private``
+    is what every step must be clipped and noised with; no other trainer may take such a job.
     """
 
     hospital: str
@@ -82,6 +84,7 @@ class Job:
     total_examples: int
     settings: Settings
     correction: Vector | None = None
+    private: DpSgd | None = None
 
 
 @dataclass(frozen=True)

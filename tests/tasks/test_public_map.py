@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from aegis.errors import BadInput
-from aegis.privacy.public_map import indicator, is_amount, one_hot, public_map
+from aegis.tasks.public_map import indicator, is_amount, one_hot, public_map
 
 columns = hnp.arrays(np.float64, st.integers(1, 20), elements=st.floats(allow_nan=True))
 
