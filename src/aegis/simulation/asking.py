@@ -26,7 +26,7 @@ from aegis.hospital.policy import Policy
 from aegis.hospital.release import Account, rows_sha256
 from aegis.hospital.site import Site
 from aegis.plan import Plan
-from aegis.privacy.accounting import composed, epsilon_of_curve
+from aegis.privacy.accounting import composed
 from aegis.privacy.filters import Cap
 from aegis.simulation.local import Federation
 from aegis.store.home import Home
@@ -147,7 +147,7 @@ def _hospital(
     if account is not None:
         events, cap = account.ledger.events(), account.cap
         row["charged"] = epsilon if len(events) > before else 0.0
-        row["spent"] = epsilon_of_curve(composed(events), cap.delta)
+        row["spent"] = cap.spent(composed(events))
         row["cap"] = cap.epsilon
     return row
 

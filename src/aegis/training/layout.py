@@ -202,9 +202,8 @@ class Part:
             return
         np.matmul(self._with_ones[-1], self._logit_column, out=self._wanted[last])
         for layer in range(last - 1, 0, -1):
-            np.multiply(
-                self._error_rows[layer], factors.transpose(0, 2, 1), out=self._turned[layer]
-            )
+            turned = self._turned[layer]
+            np.multiply(self._error_rows[layer], factors.transpose(0, 2, 1), out=turned)
             np.matmul(self._with_ones[layer - 1], turned, out=self._wanted[layer])
         self._errors[0] *= factors
         np.matmul(self._errors[0], rows, out=self._wanted[0])
