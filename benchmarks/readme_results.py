@@ -40,12 +40,14 @@ def block(home: Path) -> str:
             BEGIN,
             f"![Accuracy over rounds, seed {plan.seed}]({PICTURE.relative_to(ROOT).as_posix()})",
             "",
-            f"Our federated learning approach reached **{shared:.1f} % accuracy** (standard deviation "
-            f"{spread:.1f}) on breast-cancer diagnosis across {plan.federated.num_clients} simulated "
-            f"hospitals, over {SPLITS} random splits of the Wisconsin data. One model trained on all "
-            f"rows in one place reaches {pooled:.1f} %; a hospital's own model, on the same patients "
-            f"of all hospitals, {own:.1f} % on average. Made by `make results` from "
-            f"`{PLAN.relative_to(ROOT).as_posix()}` (seeds {plan.seed} to {plan.seed + SPLITS - 1}).",
+            f"Our federated learning approach reached **{shared:.1f} % accuracy** (standard "
+            f"deviation {spread:.1f}) on breast-cancer diagnosis across "
+            f"{plan.federated.num_clients} simulated hospitals, over {SPLITS} random splits of "
+            f"the Wisconsin data. One model trained on all rows in one place reaches "
+            f"{pooled:.1f} %; a hospital's own model, on the same patients of all hospitals, "
+            f"{own:.1f} % on average. Made by `make results` from "
+            f"`{PLAN.relative_to(ROOT).as_posix()}` "
+            f"(seeds {plan.seed} to {plan.seed + SPLITS - 1}).",
             END,
         ]
     )

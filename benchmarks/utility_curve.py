@@ -1,4 +1,6 @@
-"""Accuracy over epsilon on the Wisconsin data, everything charged: python benchmarks/utility_curve.py
+"""Accuracy over epsilon on the Wisconsin data, everything charged.
+
+    python benchmarks/utility_curve.py
 
 Twenty stratified splits (scikit-learn's labels, random_state 0 to 19), five hospitals, delta 1e-5,
 one draw of noise for each split and point. Writes docs/utility_curve.png and

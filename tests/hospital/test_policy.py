@@ -1,4 +1,4 @@
-"""A hospital is asked for counts: its policy, its price, its ledger; then noise; then nothing else."""
+"""Asked for counts, a hospital looks at its policy, the price, the ledger; then at its rows."""
 
 import dataclasses
 import math
@@ -154,11 +154,11 @@ def test_an_exhausted_hospital_abstains_and_keeps_its_old_answers(ledger):
 
 
 def test_the_policy_caps_what_all_questions_together_spend(ledger):
-    node = _node(ledger, Policy(queries="allowed", epsilon_cap=0.15), epsilon=5.0)
+    node = _node(ledger, Policy(queries="allowed", epsilon_cap=0.12), epsilon=5.0)
     assert isinstance(node.answer(_ask()), Counts)
     refused = node.answer(_ask(COUNT))
     assert isinstance(refused, Refusal)
-    assert "of 0.15" in refused.reason
+    assert "of 0.12" in refused.reason
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_a_small_cell_never_leaves_nor_follows_from_the_total(counts, minimum):
         ({"epsilon_cap": math.inf}, "epsilon_cap"),
         ({"per_question_epsilon_max": math.nan}, "per_question_epsilon_max"),
         ({"epsilon_cap": 0.0}, f"{LEAST_EPSILON:g} or more"),
-        ({"delta": 0.5}, "at most 1e-05"),
+        ({"delta": 0.5}, "at most 1e-5"),
     ],
 )
 def test_an_unsound_policy_is_refused(wrong, says):

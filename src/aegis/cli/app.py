@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
 import typer
 
 from aegis.cli import audit, bench, data, demo, doctor, models, plan, query, report, run
+
+# What a mistyped command line raises. Older typer takes it from click, newer carries its own click;
+# in both it is the parent of BadParameter.
+_USAGE: Any = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
     name="aegis",
@@ -58,8 +63,6 @@ def _everything(
 
 def run_command(argv: list[str]) -> int:
     """The exit code of one command line."""
-    import click
-
     from aegis.errors import AegisError
 
     as_json = "--json" in argv
@@ -68,13 +71,14 @@ def run_command(argv: list[str]) -> int:
         return int(code) if isinstance(code, int) else 0
     except AegisError as error:
         return _told(str(error), error.exit_code, error.as_json(), as_json)
-    except click.exceptions.UsageError as error:
-        hint = f"See: {error.ctx.command_path} --help" if error.ctx else "See: aegis --help"
+    except _USAGE as error:
+        context = getattr(error, "ctx", None)
+        hint = f"See: {context.command_path} --help" if context else "See: aegis --help"
         message = error.format_message()
         return _told(f"{message} {hint}", 2, _plain(message, hint), as_json)
-    except click.exceptions.Exit as ended:
+    except typer.Exit as ended:
         return int(ended.exit_code)
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         message = "interrupted; what was saved is kept"
         hint = "Go on with: aegis run --resume RUN (aegis report --list names it)"
         return _told(f"{message}. {hint}", 3, _plain(message, hint), as_json)
