@@ -75,7 +75,7 @@ def run_command(argv: list[str]) -> int:
         context = getattr(error, "ctx", None)
         hint = f"See: {context.command_path} --help" if context else "See: aegis --help"
         message = error.format_message()
-        return _told(f"{message} {hint}", 2, _plain(message, hint), as_json)
+        return _told(f"{message.rstrip('.')}. {hint}", 2, _plain(message, hint), as_json)
     except typer.Exit as ended:
         return int(ended.exit_code)
     except (KeyboardInterrupt, typer.Abort):

@@ -29,7 +29,7 @@ def demo(
 
     plan = read_plan(None, DEMO | {"seed": str(seed)}).plan
     with Following(quiet=as_json) as follow:
-        result = run(plan, listeners=[follow], told=lambda name: follow.say(f"comparing: {name}"))
+        result = run(plan, listeners=[follow], told=follow.say)
     if as_json:
         answer(result.document)
     else:

@@ -81,7 +81,7 @@ def _follow(as_json, start) -> None:  # type: ignore[no-untyped-def]
     from aegis.cli.showing import show_result
 
     with Following(quiet=as_json) as follow:
-        result = start(listeners=[follow], told=lambda text: follow.say(f"comparing: {text}"))
+        result = start(listeners=[follow], told=follow.say)
     if as_json:
         answer(result.document)
     else:

@@ -102,7 +102,7 @@ def compare(
     study: Study,
     sites: Mapping[str, Site],
     shared: Mapping[str, Fitted],
-    told: Callable[[str], None] = lambda hospital: None,
+    told: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """What goes into the result: ``pooled``, ``local`` by hospital, ``mean_local``, ``comparison``.
 
@@ -115,7 +115,7 @@ def compare(
     local: dict[str, dict[str, Any] | None] = dict.fromkeys(sites)
     rows: list[dict[str, Any]] = []
     for number, (name, site) in enumerate(sites.items()):
-        told(name)
+        told(f"training {name} alone")
         try:
             own = fit_alone(study, site)
         except RunAborted:
@@ -125,6 +125,7 @@ def compare(
             row = _beside(_right(own, site), _right(shared[name], site), number)
             everywhere = _beside(_right(own, everyone), together, number)
             rows.append({"name": name, **row, "everywhere": everywhere})
+    told("training on all rows in one place")
     try:
         fitted = fit_alone(study, everyone)
         pooled = metrics(*score(fitted.logits(everyone.test), everyone.test.labels))

@@ -97,7 +97,7 @@ def run(
     sets lie (default: AEGIS_DATA_DIR), ``out`` where the result goes (default: results/RUN).
     Without ``compare`` no hospital is trained alone, without ``audit`` nobody attacks the model,
     and without ``files`` only the model is stored.
-    ``told`` hears what is being compared. Raises ``BadInput`` before anything is written,
+    ``told`` hears what is done after the rounds. Raises ``BadInput`` before anything is written,
     ``RunAborted`` when a run cannot go on.
     """
     check_plan(plan)
