@@ -97,10 +97,14 @@ def poisson_batches(
 
 
 def poisson_stack(
-    rows: Sequence[int], rates: Sequence[float], steps: int, coins: SystemNoise
+    rows: Sequence[int],
+    rates: Sequence[float],
+    steps: int,
+    coins: SystemNoise,
+    multiple: int = 1,
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """As ``poisson_batches``, for several hospitals at once: (steps, hospitals, longest). All coins
-    come from one draw of 64 bits each."""
+    """As ``poisson_batches``, for several hospitals at once: (steps, hospitals, longest), the last
+    rounded up to a multiple. All coins come from one draw, 64 bits each."""
     for rate in rates:
         if not 0 < rate <= 1:
             raise BadInput(f"the sampling rate is a probability above 0, got {rate}")
@@ -110,9 +114,10 @@ def poisson_stack(
     joins = drawn < np.array(least_lost, np.uint64)[:, None]
     joins &= np.arange(most) < np.asarray(rows)[:, None]
     batch, row = np.divmod(np.flatnonzero(joins), most)
-    sizes = joins.sum(axis=2)
-    first = np.cumsum(sizes.ravel()) - sizes.ravel()
-    holds = np.arange(max(1, int(sizes.max(initial=0)))) < sizes[..., None]
+    sizes = np.bincount(batch, minlength=steps * len(rows))
+    first = np.cumsum(sizes) - sizes
+    longest = multiple * -(-max(1, int(sizes.max(initial=0))) // multiple)
+    holds = np.arange(longest) < sizes.reshape(steps, -1, 1)
     index = np.zeros(holds.shape, np.intp)
     index.reshape(steps * len(rows), -1)[batch, np.arange(len(row)) - first[batch]] = row
     return index, holds

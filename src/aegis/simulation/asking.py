@@ -215,11 +215,10 @@ def _log(
 def _nobody(answered: Answered) -> RunAborted:
     reasons = list(dict.fromkeys(answered.refused.values()))
     spent = any("have spent" in reason or "has spent" in reason for reason in reasons)
+    old = "Questions that were answered before keep their answers, at the same price"
     return RunAborted(
         f"none of {len(answered.refused)} hospitals answered: {'; '.join(reasons[:3])}",
-        way_out="Questions that were answered before keep their answers, at the same price"
-        if spent
-        else "Nothing was charged",
+        way_out=old if spent else "",
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -99,6 +100,12 @@ class Cohort:
                 self.pieces.append(self._piece(line[start:stop], per_epoch[line[start:stop]]))
                 start = stop
         self.beside = min(most, max(8, *(len(piece.places) for piece in self.pieces)))
+
+    @cached_property
+    def squares(self) -> NDArray[np.floating]:
+        """The squared length (blocks, width) of each row of the table, its one included."""
+        found: NDArray[np.floating] = np.einsum("bwi,bwi->bw", self.table, self.table)
+        return found
 
     def _piece(self, places: NDArray[np.intp], per_epoch: NDArray[np.intp]) -> Piece:
         steps, rows = self.steps[places], self.rows[places]

@@ -65,7 +65,7 @@ class Stack:
         self.signals = np.ones((capacity, sum(model.hidden) + len(model.hidden), width), dtype)
         self.alive = np.empty(self.signals.shape, np.bool_)
         self.slopes = np.empty(self.signals.shape, dtype)
-        self.errors = [np.empty((capacity, units, width), dtype) for units in model.hidden]
+        self.errors = np.zeros(self.signals.shape, dtype)
         self.turned = [np.empty((capacity, width, units), dtype) for units in model.hidden]
         self.logit = np.empty((capacity, 1, width), dtype)
         self._hidden = model.hidden
@@ -97,7 +97,11 @@ class Part:
         self._with_ones = [self._signals[:, start:end] for start, end in spans]
         self._raised = [self._signals[:, start : end - 1] for start, end in spans]
         self._slopes = [self._all_slopes[:, start : end - 1] for start, end in spans]
-        self._errors = [error[:hospitals] for error in stack.errors]
+        self._all_errors = stack.errors[:hospitals]
+        self._errors = [self._all_errors[:, start : end - 1] for start, end in spans]
+        self._layers = np.zeros((len(spans), self._signals.shape[1]), stack.logit.dtype)
+        for layer, (start, end) in enumerate(spans):
+            self._layers[layer, start:end] = 1
         self._turned = [turned[:hospitals] for turned in stack.turned]
         self._error_rows = [error.transpose(0, 2, 1) for error in self._errors]
         self._logit = stack.logit[:hospitals]
@@ -159,66 +163,70 @@ class Part:
         np.matmul(error, rows, out=self._wanted[0])
 
     def unfold(
-        self, columns: Array, signs: Array, holds: Array, masks: Sequence[Array | None]
+        self,
+        columns: Array,
+        squares: Array,
+        signs: Array,
+        shares: Array,
+        masks: Sequence[Array | None],
     ) -> Array:
         """The squared length (hospitals, 1, width) of each row's own gradient at ``weights``, not
-        formed (see ``privacy.dpsgd``); ``fold`` adds them up. ``holds`` is 1 where there is a row
-        and 0 elsewhere."""
+        formed (see ``privacy.dpsgd``); ``fold`` adds them up. ``squares`` are the columns' squared
+        lengths, ``shares`` half of 1 where there is a row and 0 elsewhere."""
         last = len(self._errors)
         error = self.push(self._forward, columns, masks)
         error *= self._half
         np.tanh(error, out=error)
         error += signs
-        error *= self._half * holds
+        error *= shares
         if not last:
-            return _squared(columns) * error * error
+            return squares * error * error
         np.greater(self._signals, self._zero, out=self._alive)
         np.copyto(self._all_slopes, self._alive_bytes)
         for slope, mask in zip(self._slopes, masks, strict=True):
             if mask is not None:
                 slope *= mask
-        squares = _squared(self._with_ones[-1]) * error * error
         error = np.multiply(self._backward[last], error, out=self._errors[-1])
         error *= self._slopes[-1]
         for layer in range(last - 1, 0, -1):
-            squares += _squared(self._with_ones[layer - 1]) * _squared(error)
             error = np.matmul(self._backward[layer], error, out=self._errors[layer - 1])
             error *= self._slopes[layer - 1]
-        squares += _squared(columns) * _squared(error)
-        return squares
+        went_in, came_back = (
+            np.matmul(self._layers, np.multiply(whole, whole, out=self._all_slopes))
+            for whole in (self._signals, self._all_errors)
+        )
+        found = squares * came_back[:, :1]
+        found += (went_in[:, :-1] * came_back[:, 1:]).sum(axis=1, keepdims=True)
+        found += went_in[:, -1:] * self._logit * self._logit
+        return found
 
     def forget(self, bad: NDArray[np.bool_]) -> None:
         """Makes nothing of what ``unfold`` left at these places (hospitals, 1, width)."""
-        for array in (self._signals, *self._errors, self._logit):
+        for array in (self._signals, self._all_errors, self._logit):
             np.copyto(array, 0, where=bad)
 
     def fold(self, rows: Array, factors: Array) -> None:
         """Puts the sum of the gradients that ``unfold`` left, each times its factor (hospitals, 1,
-        width), into ``gradient``."""
+        width), into ``gradient``. Overwrites ``rows``."""
         last = len(self._errors)
-        self._logit *= factors
         if not last:
+            self._logit *= factors
             np.matmul(self._logit, rows, out=self._wanted[0])
             return
-        np.matmul(self._with_ones[-1], self._logit_column, out=self._wanted[last])
-        for layer in range(last - 1, 0, -1):
-            turned = self._turned[layer]
-            np.multiply(self._error_rows[layer], factors.transpose(0, 2, 1), out=turned)
-            np.matmul(self._with_ones[layer - 1], turned, out=self._wanted[layer])
-        self._errors[0] *= factors
+        beside = factors.transpose(0, 2, 1)
+        rows *= beside
         np.matmul(self._errors[0], rows, out=self._wanted[0])
+        for layer in range(1, last):
+            turned = np.multiply(self._error_rows[layer], beside, out=self._turned[layer])
+            np.matmul(self._with_ones[layer - 1], turned, out=self._wanted[layer])
+        self._logit *= factors
+        np.matmul(self._with_ones[-1], self._logit_column, out=self._wanted[last])
 
 
 def turned_forward(inside: Array, layers: Layout) -> list[Array]:
     """Each layer's (n, out, in + 1) of n inside vectors, as ``Part.push`` multiplies with it."""
     first, *later = _blocks(inside, layers)
     return [first, *(block.transpose(0, 2, 1) for block in later)]
-
-
-def _squared(columns: Array) -> Array:
-    """(n, 1, width) squared lengths of the columns of (n, units, width)."""
-    squared: Array = np.einsum("nuw,nuw->nw", columns, columns)
-    return squared[:, None]
 
 
 def _blocks(flat: Array, layers: Layout) -> list[Array]:

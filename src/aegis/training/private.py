@@ -30,6 +30,7 @@ from aegis.training.layout import Array, Part
 from aegis.training.trainer import Job, Settings
 
 _WINDOW = 1 << 19  # numbers of gathered rows, or coins, at a time
+_LANES = 8  # a step's places are a multiple of it, so that few widths are met
 
 
 class PrivateTrainer(StackedTrainer):
@@ -45,7 +46,7 @@ class PrivateTrainer(StackedTrainer):
     def _cohort(
         self, model: Perceptron, settings: Settings, width: int, jobs: list[Job], dtype: Float
     ) -> Cohort:
-        places = _round_up(width + 3 * math.sqrt(width))
+        places = _LANES * math.ceil((width + 3 * math.sqrt(width)) / _LANES)
         if 2 * places**2 * np.finfo(dtype).eps > ROUNDING_ROOM:
             dtype = np.dtype(np.float64)
         cohort = self._cohorts.of(model, settings, places, jobs, dtype)
@@ -77,20 +78,25 @@ class PrivateTrainer(StackedTrainer):
         multipliers = [m.noise_multiplier for m in mechanisms]
         table = cohort.table.reshape(-1, cohort.table.shape[-1])
         all_signs = cohort.signs.reshape(-1)
+        squares = cohort.squares.reshape(-1)
         most = int(piece.rows.max())
         window = max(1, _WINDOW // (len(jobs) * max(most, cohort.width * table.shape[1])))
         for low in range(0, len(piece.active), window):
             active_here = piece.active[low : low + window]
             working = active_here[0]
             index, holds = poisson_stack(
-                piece.rows[:working].tolist(), rates[:working], len(active_here), self._noise
+                piece.rows[:working].tolist(),
+                rates[:working],
+                len(active_here),
+                self._noise,
+                _LANES,
             )
-            index, holds = _padded(index, holds)
             taken = index + piece.offsets[:working, None]
             rows = np.take(table, taken, axis=0, mode="clip")
             columns = np.ascontiguousarray(rows.transpose(0, 1, 3, 2))
             signs = np.take(all_signs, taken, mode="clip")[:, :, None]
-            there = holds.astype(table.dtype)[:, :, None]
+            shares = (holds / 2).astype(table.dtype)[:, :, None]
+            lengths = np.take(squares, taken, mode="clip")[:, :, None]
             before, stack = stack, self._stack(model, index.shape[2], cohort)
             if stack is not before:
                 stack.weights[:working] = before.weights[:working]
@@ -98,25 +104,27 @@ class PrivateTrainer(StackedTrainer):
                 part = stack.first(active)
                 at = (here, slice(active))
                 masks = self._masks(model, active, index.shape[2], table.dtype)
-                lengths = np.sqrt(part.unfold(columns[at], signs[at], there[at], masks))
-                lengths /= clips[:active]
-                if not np.isfinite(lengths).all():
-                    part.forget(~np.isfinite(lengths))
-                part.fold(rows[at], clip_factors(lengths, 1.0) / clips[:active])
+                norms = part.unfold(columns[at], lengths[at], signs[at], shares[at], masks)
+                np.sqrt(norms, out=norms)
+                norms /= clips[:active]
+                if not np.isfinite(norms).all():
+                    part.forget(~np.isfinite(norms))
+                part.fold(rows[at], clip_factors(norms, 1.0) / clips[:active])
                 self._add_noise(part, multipliers[:active], unit[:active])
                 descent.move(part, low + here + 1)
         return stack.first(len(jobs))
 
     def _add_noise(self, part: Part, multipliers: list[float], unit: NDArray[np.float64]) -> None:
         """Noise on the summed gradient, which comes in clips and goes in what a step takes."""
-        on_grid = np.trunc(np.multiply(part.gradient, 1 / GRID, dtype=np.float64))
+        sums = part.gradient
+        np.trunc(np.multiply(sums, 1 / GRID, out=sums), out=sums)
         if len(set(multipliers)) == 1:
-            on_grid += self._noise.gaussian_on_grid(multipliers[0], on_grid.shape)
+            noise = self._noise.gaussian_on_grid(multipliers[0], sums.shape)
         else:
-            for row, multiplier in zip(on_grid, multipliers, strict=True):
-                row += self._noise.gaussian_on_grid(multiplier, len(row))
-        on_grid *= unit[:, None]
-        part.gradient[...] = on_grid
+            drawn = [self._noise.gaussian_on_grid(m, sums.shape[1]) for m in multipliers]
+            noise = np.stack(drawn)
+        # Whole numbers below 2^53: the sum of the two is exact in 64 bits.
+        np.multiply(noise + sums, unit[:, None], out=sums, casting="same_kind")
 
     def _masks(
         self, model: Perceptron, hospitals: int, width: int, dtype: Float
@@ -137,15 +145,3 @@ def _mechanism(job: Job) -> DpSgd:
     if job.private is None:
         raise BadInput(f"the job of {job.hospital} says nothing of its privacy")
     return job.private
-
-
-def _padded(
-    index: NDArray[np.intp], holds: NDArray[np.bool_]
-) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    more = ((0, 0), (0, 0), (0, _round_up(index.shape[2]) - index.shape[2]))
-    return np.pad(index, more), np.pad(holds, more)
-
-
-def _round_up(width: float) -> int:
-    """To a multiple of 8, so that the processor's registers are full and few widths are met."""
-    return 8 * math.ceil(width / 8)
