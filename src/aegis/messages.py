@@ -149,13 +149,14 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """``histogram`` is (2, bins): how many negatives and positives scored in each bin."""
+    """``histogram`` is (2, bins): how many negatives and positives scored in each bin. Noisy
+    scores have two bins only, and no loss."""
 
     run: str
     round: int
     hospital: str
     histogram: NDArray[np.int64]
-    loss_sum: float
+    loss_sum: float | None
     examples: int
 
 

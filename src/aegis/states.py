@@ -135,7 +135,7 @@ class Terminated:
     reason: str
     round: int
     histograms: Mapping[str, NDArray[np.int64]]
-    losses: Mapping[str, float]
+    losses: Mapping[str, float | None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,8 @@ def _faults(values):
         (
             "federated.num_rounds",
             2.5,
-            "federated.num_rounds must be a whole number of at least 1 and at most 100000 or null, got 2.5",
+            "federated.num_rounds must be a whole number of at least 1 and at most 100000 or null,"
+            " got 2.5",
         ),
         (
             "seed",

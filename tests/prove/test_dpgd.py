@@ -18,9 +18,9 @@ from sklearn.model_selection import train_test_split
 
 from aegis.privacy.dpgd import dpgd, noise_multiplicity, plan_rounds
 from aegis.privacy.noise import SystemNoise
-from aegis.tasks.public_map import indicator, one_hot, public_map
 from aegis.tasks.breast_cancer import breast_cancer
 from aegis.tasks.heart import heart
+from aegis.tasks.public_map import indicator, one_hot, public_map
 from aegis.tasks.task import DataOptions
 
 HOSPITALS, DRAWS = 5, 5

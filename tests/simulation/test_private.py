@@ -8,8 +8,10 @@ import pytest
 
 from aegis import Plan, run
 from aegis.errors import PlanError, RunAborted
+from aegis.evaluation.metrics import metrics
 from aegis.events import HospitalAbsent
 from aegis.hospital.node import Node
+from aegis.hospital.policy import Policy
 from aegis.hospital.site import VolatileMemory
 from aegis.messages import Refusal, Train, Update
 from aegis.plan import load_plan
@@ -18,6 +20,7 @@ from aegis.privacy.accounting import epsilon_pld
 from aegis.privacy.dpgd import INTERCEPT, dpgd
 from aegis.privacy.filters import Cap
 from aegis.privacy.noise import SystemNoise
+from aegis.report.result import result_of
 from aegis.simulation.accounts import simulated_account
 from aegis.simulation.local import Federation
 from aegis.simulation.stacked import StackedHospitals
@@ -231,3 +234,35 @@ def test_bad_privacy_settings_are_refused(wrong, tmp_path):
     with pytest.raises(PlanError):
         run(Plan(task="breast_cancer", privacy={"enabled": True, **wrong}), home=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def _scored(folder, policy, **keys):
+    with Private(folder, **keys) as private:
+        study = private.federation.study
+        for name, node in list(private.nodes.items()):
+            private.nodes[name] = Node(node.site, account=node.account, policy=policy)
+        private.road = StackedHospitals(private.nodes)
+        final = private.run()
+        events = [node.account.ledger.events("run scores") for node in private.nodes.values()]
+        return study, final, events, private.told
+
+
+def test_a_hospitals_own_data_share_noisy_charged_counts_only(tmp_path):
+    _, final, events, _ = _scored(tmp_path, Policy(score_epsilon=0.5))
+    for name, histogram in final.histograms.items():
+        assert np.count_nonzero(histogram.sum(axis=0)) <= 2
+        assert final.losses[name] is None
+    assert all(len(charged) == 1 for charged in events)
+    found = metrics(np.add.reduce(list(final.histograms.values())), None)
+    assert found["accuracy"] is not None
+    assert found["log_loss"] is None
+
+
+def test_withheld_scores_leave_a_model_without_figures_and_a_reason(tmp_path):
+    study, final, events, told = _scored(tmp_path, Policy(scores="withheld"))
+    assert final.histograms == {}
+    assert all(not charged for charged in events)
+    result = result_of(study, final, [], transport="inprocess", model_sha256="", releases={})
+    assert result["global"]["accuracy"] is None
+    assert "released" in result["global_reason"]
+    assert any("policy" in e.reason for e in told if isinstance(e, HospitalAbsent))

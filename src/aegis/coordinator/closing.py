@@ -8,21 +8,20 @@ test rows stay untouched until the one final evaluation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
-from aegis.coordinator.validation import fault_of_scores
+from aegis.coordinator.validation import fault_of_scores, set_aside
 from aegis.evaluation.metrics import metrics
-from aegis.events import Event, HospitalAbsent, ReplyQuarantined, RoundClosed, RunEnded
-from aegis.messages import Absence, Answer, Part, Scores
+from aegis.events import Event, RoundClosed, RunEnded
+from aegis.messages import Answer, Part, Scores
 from aegis.plan import Plan
 from aegis.states import (
     Best,
     Broadcasting,
-    Failed,
     Progress,
     RoundSetup,
     State,
@@ -73,14 +72,9 @@ def close(
         fault = fault_of_scores(answer, hospital, progress.run, progress.round)
         if fault is None and isinstance(answer, Scores):
             scores.append(answer)
-        elif isinstance(answer, Absence):
-            events.append(
-                HospitalAbsent(progress.run, progress.round, hospital.hospital, answer.reason)
-            )
         else:
-            events.append(
-                ReplyQuarantined(progress.run, progress.round, hospital.hospital, fault or "")
-            )
+            name = hospital.hospital
+            events.append(set_aside(progress.run, progress.round, answer, name, fault or ""))
     digest = model_sha256(model(progress.preparation), released(progress))
     if state.final:
         return _finish(state, scores, digest, events)
@@ -125,7 +119,13 @@ def summed(scores: list[Scores]) -> dict[str, float | None]:
     if not scores:
         return {}
     histogram = np.add.reduce([answer.histogram for answer in scores])
-    return metrics(histogram, sum(answer.loss_sum for answer in scores))
+    return metrics(histogram, total_loss([answer.loss_sum for answer in scores]))
+
+
+def total_loss(losses: Sequence[float | None]) -> float | None:
+    """Their sum; unknown where one of them was not released."""
+    known = [loss for loss in losses if loss is not None]
+    return sum(known) if len(known) == len(losses) else None
 
 
 def by_hospital(scores: list[Scores]) -> dict[str, dict[str, float | None]]:
@@ -136,9 +136,6 @@ def _finish(
     state: Broadcasting, scores: list[Scores], digest: str, events: list[Event]
 ) -> tuple[State, tuple[Event, ...]]:
     progress = state.progress
-    if not scores:
-        reason = "no hospital scored the final model"
-        return Failed(progress.run, reason), (*events, aborted(progress.run, reason))
     number = progress.best.round if progress.best is not None else progress.round
     ended = Terminated(
         progress,

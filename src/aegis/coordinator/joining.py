@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 
 from aegis.coordinator import closing
-from aegis.coordinator.study import Step, Study, failed, nothing_to_learn_from, set_aside
-from aegis.coordinator.validation import fault_of_tally
+from aegis.coordinator.study import Step, Study, failed, nothing_to_learn_from
+from aegis.coordinator.validation import fault_of_tally, set_aside
 from aegis.events import (
     Event,
     HospitalAbsent,

@@ -9,8 +9,8 @@ import numpy as np
 
 from aegis.coordinator import closing
 from aegis.coordinator.selection import select
-from aegis.coordinator.study import Step, Study, failed, nothing_to_learn_from, set_aside
-from aegis.coordinator.validation import fault_of_update
+from aegis.coordinator.study import Step, Study, failed, nothing_to_learn_from
+from aegis.coordinator.validation import fault_of_update, set_aside
 from aegis.errors import NothingLearned, RunAborted
 from aegis.events import (
     Event,

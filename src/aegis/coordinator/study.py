@@ -18,10 +18,7 @@ from aegis.events import (
     ReplyQuarantined,
 )
 from aegis.messages import (
-    Absence,
-    Answer,
     Enrolled,
-    Refusal,
     Vector,
 )
 from aegis.plan import Plan
@@ -102,16 +99,6 @@ class Study:
 class Step:
     state: State
     events: tuple[Event, ...] = ()
-
-
-def set_aside(run: str, round: int, answer: Answer, hospital: str, fault: str) -> Event:
-    match answer:
-        case Absence(reason=reason):
-            return HospitalAbsent(run, round, hospital, reason)
-        case Refusal(reason=reason):
-            return HospitalAbsent(run, round, hospital, f"refused: {reason}")
-        case _:
-            return ReplyQuarantined(run, round, hospital, fault)
 
 
 def nothing_to_learn_from(run: str, events: list[Event]) -> Step:

@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from aegis.evaluation.histogram import BINS
+from aegis.events import Event, HospitalAbsent, ReplyQuarantined
 from aegis.messages import (
     WITHHELD,
     Absence,
@@ -85,7 +86,7 @@ def fault_of_scores(answer: Answer, enrolled: Enrolled, run: str, round: int) ->
         return f"the score histogram is not (2, {BINS}) of counts"
     if int(histogram.sum()) != answer.examples:
         return f"the histogram counts {int(histogram.sum())} rows, the message {answer.examples}"
-    if not np.isfinite(answer.loss_sum):
+    if answer.loss_sum is not None and not np.isfinite(answer.loss_sum):
         return "the summed loss is not finite"
     return None
 
@@ -107,6 +108,16 @@ def fault_of_counts(
     if answer.noise_sd == 0 and ((cells < 0) & (cells != WITHHELD)).any():
         return "a count without noise is below 0"
     return None
+
+
+def set_aside(run: str, round: int, answer: Answer, hospital: str, fault: str) -> Event:
+    match answer:
+        case Absence(reason=reason):
+            return HospitalAbsent(run, round, hospital, reason)
+        case Refusal(reason=reason):
+            return HospitalAbsent(run, round, hospital, f"refused: {reason}")
+        case _:
+            return ReplyQuarantined(run, round, hospital, fault)
 
 
 def _misplaced(answer: Answer, enrolled: Enrolled, run: str, round: int) -> str | None:

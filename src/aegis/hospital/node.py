@@ -21,6 +21,7 @@ from aegis.hospital.counting import counted
 from aegis.hospital.policy import Policy
 from aegis.hospital.private import noisy_gradient, noisy_statistics
 from aegis.hospital.release import Account, fault_of_target
+from aegis.hospital.scoring import released_scores
 from aegis.hospital.site import Designs, Memory, Site, VolatileMemory
 from aegis.messages import (
     Ask,
@@ -30,7 +31,6 @@ from aegis.messages import (
     Refusal,
     Reply,
     Request,
-    Scores,
     Statistics,
     Tally,
     Train,
@@ -169,10 +169,14 @@ class Node:
         )
 
     def scored(self, scoring: Scoring, histogram: NDArray[np.int64], loss_sum: float) -> Reply:
-        request = scoring.request
-        return Scores(
-            request.run, request.round, self.name, histogram, loss_sum, len(scoring.labels)
-        )
+        """What the policy lets out of these scores."""
+        noise = self._noise.gaussian_on_grid
+        try:
+            return released_scores(
+                scoring.request, self.name, histogram, loss_sum, self._policy, self.account, noise
+            )
+        except AegisError as error:
+            return self.refusal(scoring.request, error)
 
     def _admit(self, request: Request) -> Work | Scoring | Reply:
         match request:

@@ -25,7 +25,8 @@ class Policy:
     """``kinds`` are the questions answered where ``queries`` is allowed. All questions together may
     spend ``epsilon_cap`` at ``delta``, one of them ``per_question_epsilon_max``. A sum under
     ``minimum_cell`` is not to be shown. ``demonstration`` says that these rows are public and may
-    be counted without noise where there is no ledger."""
+    be counted without noise where there is no ledger. ``scores`` is what leaves when a model is
+    scored here, ``score_epsilon`` what one noisy release of them costs."""
 
     queries: Literal["allowed", "refused"] = "refused"
     kinds: tuple[QuestionKind, ...] = KINDS
@@ -34,6 +35,8 @@ class Policy:
     delta: float = 1e-5
     per_question_epsilon_max: float = 0.5
     demonstration: bool = False
+    scores: Literal["shared", "noisy", "withheld"] = "noisy"
+    score_epsilon: float = 0.1
 
     def __post_init__(self) -> None:
         if self.queries not in ("allowed", "refused"):
@@ -44,7 +47,9 @@ class Policy:
         cell = self.minimum_cell
         if isinstance(cell, bool) or not isinstance(cell, int) or cell < MINIMUM_CELL:
             raise BadInput(f"policy.minimum_cell must be {MINIMUM_CELL} or more, got {cell!r}")
-        for name in ("epsilon_cap", "per_question_epsilon_max"):
+        if self.scores not in ("shared", "noisy", "withheld"):
+            raise BadInput(f"policy.scores is shared, noisy or withheld, got {self.scores!r}")
+        for name in ("epsilon_cap", "per_question_epsilon_max", "score_epsilon"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= LEAST_EPSILON):
                 raise BadInput(f"policy.{name} must be {LEAST_EPSILON:g} or more, got {value!r}")

@@ -48,8 +48,9 @@ class Account:
             return Refusal(run, round, hospital, answer.reason)
         return None
 
-    def store(self, purpose: str, reply: Reply) -> Reply:
-        self.ledger.store(reply.run, reply.round, purpose, codec.dumps(reply))
+    def store(self, purpose: str, reply: Reply, run: str = "") -> Reply:
+        """Keep the reply under its own run, or under another name for its account."""
+        self.ledger.store(run or reply.run, reply.round, purpose, codec.dumps(reply))
         return reply
 
     def release(

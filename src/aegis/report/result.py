@@ -13,8 +13,11 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from aegis.coordinator.closing import total_loss
 from aegis.coordinator.steps import Study
+from aegis.evaluation.histogram import BINS
 from aegis.evaluation.intervals import interval
 from aegis.evaluation.metrics import metrics
 from aegis.privacy.accounting import Event
@@ -39,7 +42,7 @@ def result_of(
     plan, progress = study.plan, final.progress
     names = [h.hospital for h in progress.hospitals if h.hospital in final.histograms]
     histograms = [final.histograms[name] for name in names]
-    together = metrics(np.add.reduce(histograms), sum(final.losses[name] for name in names))
+    together = summed_metrics(histograms, [final.losses[name] for name in names])
     spent = spent_by(releases, plan.privacy.delta) if plan.privacy.enabled else {}
     hospitals: list[dict[str, Any]] = [
         {
@@ -53,7 +56,7 @@ def result_of(
             "epsilon": spent[h.hospital]["pld"] if h.hospital in spent else None,
             "epsilon_rdp": spent[h.hospital]["rdp"] if h.hospital in spent else None,
             "rounds": progress.participation.get(h.hospital, 0),
-            "status": "ok" if h.hospital in final.histograms else "absent at the end",
+            "status": "ok" if h.hospital in final.histograms else "no scores at the end",
         }
         for h in progress.hospitals
     ]
@@ -76,9 +79,12 @@ def result_of(
         "global": {
             **together,
             "ci95": {
-                name: interval(histograms, name) for name in INTERVALS if together[name] is not None
+                name: interval(histograms, name)
+                for name in INTERVALS
+                if together.get(name) is not None
             },
         },
+        "global_reason": None if histograms else "no hospital released scores of the final model",
         "mean_hospitals": _mean_over_hospitals(histograms, [h["global"] for h in hospitals]),
         "pooled": None,
         "mean_local": None,
@@ -88,6 +94,15 @@ def result_of(
         "audit_log": None,
         "audit_log_reason": "the verifiable log is not in this version yet",
     }
+
+
+def summed_metrics(
+    histograms: Sequence[NDArray[np.int64]], losses: Sequence[float | None]
+) -> dict[str, float | None]:
+    """Metrics of all rows together; every one null where nobody released scores."""
+    nothing = np.zeros((2, BINS), dtype=np.int64)
+    total = np.add.reduce(histograms, axis=0) if histograms else nothing
+    return metrics(total, total_loss(losses))
 
 
 def mean_metrics(found: Sequence[dict[str, Any] | None]) -> dict[str, float | None]:
@@ -107,6 +122,8 @@ def _mean_over_hospitals(
     histograms: Sequence[Any], found: Sequence[dict[str, Any] | None]
 ) -> dict[str, Any]:
     means: dict[str, Any] = dict(mean_metrics(found))
+    if not histograms:
+        return means
     means["ci95"] = {"accuracy": interval(histograms, "accuracy", over="hospitals")}
     return means
 

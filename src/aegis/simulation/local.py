@@ -23,6 +23,7 @@ from aegis.coordinator.steps import Study
 from aegis.errors import BadInput
 from aegis.events import Listener
 from aegis.hospital.node import Node
+from aegis.hospital.policy import Policy
 from aegis.hospital.release import Account
 from aegis.hospital.site import Memory, Site, SqliteMemory, VolatileMemory
 from aegis.messages import Invite
@@ -41,6 +42,8 @@ from aegis.store.registry import Registry
 from aegis.tasks.task import DataOptions, Dataset, find_task
 from aegis.wiring import federate
 
+# Simulated hospitals hold public data: what they share is not covered by any epsilon, and says so.
+PUBLIC = Policy(queries="allowed", demonstration=True, scores="shared")
 Told = Callable[[str], None]
 
 
@@ -199,7 +202,7 @@ class Federation:
                 for name, site in self.sites.items()
             }
         return {
-            name: Node(site, memory, account=accounts.get(name))
+            name: Node(site, memory, account=accounts.get(name), policy=PUBLIC)
             for name, site in self.sites.items()
         }
 

@@ -7,15 +7,19 @@ from functools import cache
 from aegis.tasks.models import Perceptron
 from aegis.training.batched import StackedTrainer
 from aegis.training.linear import LinearTrainer
+from aegis.training.private import PrivateTrainer
 from aegis.training.trainer import Trainer
 
 
-def trainer_for(model: Perceptron) -> Trainer:
+def trainer_for(model: Perceptron, private: bool = False) -> Trainer:
     """The trainer of ``model``, the same one in every round: it keeps what the last round laid out.
+    ``private`` says that the jobs are.
 
     Networks train in the stacked engine, one hospital or a thousand, so that each road gives the
     same model to the last bit.
     """
+    if private:
+        return _private()
     return _networks() if model.hidden else _linear()
 
 
@@ -27,3 +31,8 @@ def _networks() -> StackedTrainer:
 @cache
 def _linear() -> LinearTrainer:
     return LinearTrainer()
+
+
+@cache
+def _private() -> PrivateTrainer:
+    return PrivateTrainer()

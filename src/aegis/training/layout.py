@@ -180,7 +180,8 @@ class Part:
         error += signs
         error *= shares
         if not last:
-            return squares * error * error
+            alone: Array = squares * error * error
+            return alone
         np.greater(self._signals, self._zero, out=self._alive)
         np.copyto(self._all_slopes, self._alive_bytes)
         for slope, mask in zip(self._slopes, masks, strict=True):
@@ -195,7 +196,7 @@ class Part:
             np.matmul(self._layers, np.multiply(whole, whole, out=self._all_slopes))
             for whole in (self._signals, self._all_errors)
         )
-        found = squares * came_back[:, :1]
+        found: Array = squares * came_back[:, :1]
         found += (went_in[:, :-1] * came_back[:, 1:]).sum(axis=1, keepdims=True)
         found += went_in[:, -1:] * self._logit * self._logit
         return found

@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from aegis.errors import BadInput
 from aegis.messages import Vector
@@ -73,7 +72,7 @@ class PrivateTrainer(StackedTrainer):
         stack = self._stack(model, cohort.width, cohort)
         stack.weights[: len(jobs)] = start
         descent = Descent(stack.layout, settings, jobs, start)
-        unit = descent.scale * GRID * clips[:, 0, 0] / expected
+        unit = (descent.scale * GRID * clips[:, 0, 0] / expected).astype(cohort.table.dtype)
         rates = [m.sampling_rate for m in mechanisms]
         multipliers = [m.noise_multiplier for m in mechanisms]
         table = cohort.table.reshape(-1, cohort.table.shape[-1])
@@ -114,17 +113,18 @@ class PrivateTrainer(StackedTrainer):
                 descent.move(part, low + here + 1)
         return stack.first(len(jobs))
 
-    def _add_noise(self, part: Part, multipliers: list[float], unit: NDArray[np.float64]) -> None:
+    def _add_noise(self, part: Part, multipliers: list[float], unit: Array) -> None:
         """Noise on the summed gradient, which comes in clips and goes in what a step takes."""
-        sums = part.gradient
-        np.trunc(np.multiply(sums, 1 / GRID, out=sums), out=sums)
+        sums, size = part.gradient, part.gradient.shape[1]
+        sums *= sums.dtype.type(1 / GRID)
+        steps = sums.astype(np.int64)  # towards zero
         if len(set(multipliers)) == 1:
-            noise = self._noise.gaussian_on_grid(multipliers[0], sums.shape)
+            steps += self._noise.gaussian_on_grid(multipliers[0], steps.shape)
         else:
-            drawn = [self._noise.gaussian_on_grid(m, sums.shape[1]) for m in multipliers]
-            noise = np.stack(drawn)
-        # Whole numbers below 2^53: the sum of the two is exact in 64 bits.
-        np.multiply(noise + sums, unit[:, None], out=sums, casting="same_kind")
+            for row, multiplier in zip(steps, multipliers, strict=True):
+                row += self._noise.gaussian_on_grid(multiplier, size)
+        np.copyto(sums, steps, casting="same_kind")
+        sums *= unit[:, None]
 
     def _masks(
         self, model: Perceptron, hospitals: int, width: int, dtype: Float

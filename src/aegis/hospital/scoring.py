@@ -1,0 +1,71 @@
+"""What leaves a hospital when it scores a model, as its policy says.
+
+    shared     the whole histogram: for public demonstration data
+    noisy      four counts (right and wrong, ill and well) with noise, charged to the ledger
+    withheld   nothing
+
+One held-out record stands in one of the four counts, so adding or removing it changes them by one:
+sensitivity 1. Noisy counts are rounded and cut off at nought afterwards, which costs no privacy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aegis.errors import DataError
+from aegis.evaluation.histogram import BINS, HALF
+from aegis.hospital.policy import Policy
+from aegis.hospital.release import Account
+from aegis.messages import Evaluate, Refusal, Reply, Scores
+from aegis.privacy.accounting import GaussianRelease
+from aegis.privacy.filters import Cap
+from aegis.privacy.gaussian import gaussian_sigma
+from aegis.privacy.noise import off_grid
+
+Noise = Callable[[float, int], NDArray[np.int64]]
+
+
+def released_scores(
+    request: Evaluate,
+    hospital: str,
+    histogram: NDArray[np.int64],
+    loss_sum: float,
+    policy: Policy,
+    account: Account | None,
+    noise: Noise,
+) -> Reply:
+    """The reply to a request for scores, from the exact histogram (2, bins)."""
+    run, round = request.run, request.round
+    if policy.scores == "withheld":
+        return Refusal(run, round, hospital, "withheld by this hospital's policy")
+    if policy.scores == "shared":
+        examples = int(histogram.sum())
+        return Scores(run, round, hospital, histogram, loss_sum, examples)
+    if account is None:
+        raise DataError("this hospital releases noisy scores only, and has no privacy ledger")
+    sigma = gaussian_sigma(policy.score_epsilon, policy.delta)
+
+    def compute() -> Reply:
+        exact = np.add.reduceat(histogram, [0, HALF], axis=1).astype(float)
+        noisy = exact + off_grid(noise(sigma, 4)).reshape(2, 2)
+        counts = np.maximum(np.rint(noisy), 0).astype(np.int64)
+        coarse = np.zeros((2, BINS), dtype=np.int64)
+        coarse[:, HALF - 1], coarse[:, HALF] = counts[:, 0], counts[:, 1]
+        return Scores(run, round, hospital, coarse, None, int(counts.sum()))
+
+    # Scores have a budget of their own: training may spend the run's to the last.
+    budget = Cap(policy.epsilon_cap, policy.delta)
+    own = f"{run} scores"
+    kept = account.kept(own, round, request.part)
+    if kept is not None:
+        return kept
+    event = GaussianRelease(sigma)
+    refusal = account.refused(own, round, request.part, hospital, event, budget)
+    if refusal is not None:
+        return Refusal(run, round, hospital, refusal.reason)
+    reply = compute()
+    account.store(request.part, reply, run=own)
+    return reply
