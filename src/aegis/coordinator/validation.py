@@ -18,6 +18,7 @@ from aegis.messages import (
     Answer,
     Counts,
     Enrolled,
+    Refusal,
     Scores,
     Tally,
     Update,
