@@ -129,6 +129,20 @@ def test_a_run_that_cannot_go_on_exits_with_3_and_says_how_to(home, aegis):
     assert "Traceback" not in err
 
 
+def test_a_stored_model_is_attacked_and_a_safe_one_exits_with_0(home, aegis):
+    run = json.loads(aegis("demo", "--json")[1])["run"]
+    code, out, _ = aegis("audit", "membership", run)
+    assert "PRIVACY AUDIT REPORT - Membership Inference Attack Results" in out
+    assert "POSITIVE CONTROL" in out
+    safe = "VERDICT: SAFE" in out
+    assert code == (0 if safe else 1)
+    code, out, _ = aegis("audit", "membership", "latest", "--json")
+    assert json.loads(out)["positive_control"]["caught"] is True
+    code, _, err = aegis("audit", "membership", "0000")
+    assert code == 2
+    assert "no model version or run" in err
+
+
 def test_s1s_plan_is_answered_honestly_and_the_suggestion_runs(home, aegis):
     code, _, err = aegis("plan", "check", S1, "--suggest", "sound.yaml")
     assert code == 2

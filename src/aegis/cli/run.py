@@ -28,6 +28,9 @@ def run(
     no_comparison: bool = typer.Option(
         False, "--no-comparison", help="Leave out each hospital alone and the pooled reference."
     ),
+    no_audit: bool = typer.Option(
+        False, "--no-audit", help="Leave out the membership attack on the model."
+    ),
     as_json: AsJson = False,
 ) -> None:
     """Run one federation from a plan, from its first round to its report."""
@@ -50,7 +53,12 @@ def run(
             "no plan was named", way_out="Try: aegis run examples/wisconsin.yaml, or aegis demo"
         )
     plan = read_plan(plan_file, overrides(settings)).plan
-    _follow(as_json, lambda **kept: local.run(plan, out=out, compare=not no_comparison, **kept))
+    _follow(
+        as_json,
+        lambda **kept: local.run(
+            plan, out=out, compare=not no_comparison, audit=not no_audit, **kept
+        ),
+    )
 
 
 def simulate(

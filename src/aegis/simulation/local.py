@@ -13,7 +13,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -271,11 +271,11 @@ class _Going:
                     resume_from=state,
                     start=start,
                 )
-            releases = {
-                name: node.account.ledger.events(self.name)
-                for name, node in nodes.items()
-                if node.account is not None
+            accounts = {
+                name: node.account for name, node in nodes.items() if node.account is not None
             }
+            releases = {name: a.ledger.events(self.name) for name, a in accounts.items()}
+            heads = {name: a.ledger.head() for name, a in accounts.items()}
         finally:
             memory.close()
             for node in nodes.values():
@@ -294,6 +294,10 @@ class _Going:
             auditing=self.options.audit,
             told=self.told,
         )
+        for hospital in found["hospitals"]:
+            head = heads.get(hospital["name"])
+            # A copy outside the ledger: a file cut short is found by it.
+            hospital["ledger_head"] = None if head is None else asdict(head)
         if self.options.files:
             out = Path(self.options.out) if self.options.out else self.home.results(self.name)
             write_files(found, study.plan, out)
