@@ -14,7 +14,7 @@ PART ?=
 demo: $(VENV)/.core
 	@$(BIN)/aegis demo
 
-test: $(VENV)/.all
+test: $(VENV)/.all $(VENV)/.browser
 	$(BIN)/python -m pytest -n 2
 
 check: $(VENV)/.all
@@ -47,6 +47,15 @@ $(VENV)/.python:
 $(VENV)/.core: $(VENV)/.python pyproject.toml
 	@echo "installing the core (once) ..."
 	@$(PIP) install -e .
+	@touch $@
+
+# Pages are tested in a real browser; without one, and without the right to install it, they skip.
+$(VENV)/.browser: $(VENV)/.python
+	@command -v chromium >/dev/null 2>&1 || { \
+	  test "$$(id -u)" = 0 && command -v apt-get >/dev/null 2>&1 && \
+	  echo "installing Chromium for the browser tests (once) ..." && \
+	  apt-get update -qq && apt-get install -y -qq chromium >/dev/null 2>&1; } || \
+	  echo "no Chromium here: browser tests will skip"
 	@touch $@
 
 $(VENV)/.all: $(VENV)/.python pyproject.toml

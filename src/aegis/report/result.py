@@ -49,9 +49,11 @@ def result_of(
             "name": h.hospital,
             "examples": h.examples,
             "test_examples": h.held_out,
-            "global": metrics(final.histograms[h.hospital], final.losses[h.hospital])
-            if h.hospital in final.histograms
-            else None,
+            "global": (
+                metrics(final.histograms[h.hospital], final.losses[h.hospital])
+                if h.hospital in final.histograms
+                else None
+            ),
             "local": None,
             "epsilon": spent[h.hospital]["pld"] if h.hospital in spent else None,
             "epsilon_rdp": spent[h.hospital]["rdp"] if h.hospital in spent else None,
