@@ -74,8 +74,8 @@ def test_an_epsilon_of_zero_switches_off_what_the_file_switched_on(tmp_path):
 
 
 def test_an_epsilon_above_zero_is_never_silently_left_out():
-    with pytest.raises(PlanError, match=r"privacy\.enabled: true is not in this version yet"):
-        load_plan(environment={"DP_EPSILON": "1"})
+    privacy = load_plan(environment={"DP_EPSILON": "1"}).plan.privacy
+    assert (privacy.enabled, privacy.mechanism, privacy.epsilon_budget) == (True, "dp_sgd", 1.0)
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,35 @@ def test_trust_follows_from_the_two_sections_and_they_from_trust(asked, trust, s
 
 
 @pytest.mark.parametrize(
+    ("asked", "scaling"),
+    [
+        ({"training.solver": "sgd", "privacy.enabled": True}, "none"),
+        ({"model.name": "mlp", "privacy.enabled": True}, "none"),
+        ({"privacy.mechanism": "local_update"}, "none"),
+        ({"privacy.mechanism": "local_update", "training.solver": "gradient"}, "none"),
+        ({"task": "fed_heart_disease", "privacy.enabled": True, "model.name": "mlp"}, "none"),
+        ({"task": "fed_heart_disease", "privacy.mechanism": "local_update"}, "site"),
+        ({"training.solver": "gradient", "privacy.enabled": True}, "federated"),
+        ({"training.solver": "sgd"}, "federated"),
+        (
+            {"training.solver": "sgd", "privacy.enabled": True, "data.standardize": "federated"},
+            "federated",
+        ),
+    ],
+)
+def test_public_ranges_follow_from_noise_that_covers_no_statistics(asked, scaling):
+    assert Plan(**asked).data.standardize == scaling
+
+
+def test_a_noised_update_takes_several_steps_where_nobody_names_a_solver():
+    plan = Plan(privacy={"mechanism": "local_update"})
+    assert (plan.training.solver, plan.model.name) == ("sgd", "logistic")
+    assert plan.training.l2 == 0.0
+    off = Plan(privacy={"mechanism": "local_update", "enabled": False})
+    assert off.training.solver == "newton"
+
+
+@pytest.mark.parametrize(
     ("asked", "enabled", "mechanism"),
     [
         ({}, False, "none"),

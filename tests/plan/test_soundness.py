@@ -166,6 +166,13 @@ UNSOUND = {
     "laplace inside gradients": {**PRIVATE, "privacy.noise": "laplace"},
     "no noise": {**PRIVATE, "privacy.noise_multiplier": 0.0},
     "private newton": {**SOUND, "training.solver": "newton", "privacy.enabled": True},
+    "exact statistics beside noisy steps": {**PRIVATE, "data.standardize": "federated"},
+    "noisy steps scaled by other patients": {**PRIVATE, "data.standardize": "site"},
+    "exact statistics beside noisy updates": {
+        **SGD,
+        "privacy.mechanism": "local_update",
+        "data.standardize": "federated",
+    },
     "bare control variates": {
         **SGD,
         "privacy.mechanism": "local_update",
@@ -212,6 +219,9 @@ def test_an_impossible_mix_is_one_fault_and_each_way_out_mends_it(asked):
             "data.validation_fraction": 0.1,
         },
         {**SGD, "privacy.mechanism": "local_update", "privacy.noise": "laplace"},
+        {**SGD, "privacy.mechanism": "local_update", "data.standardize": "site"},
+        {**MLP, "privacy.enabled": True, "training.optimizer": "adam"},
+        {**SOUND, "training.solver": "gradient", "privacy.mechanism": "local_update"},
         {**SOUND, "robust_aggregation.enabled": False, "robust_aggregation.method": "bulyan"},
     ],
 )
@@ -246,7 +256,6 @@ def test_numbers_of_the_papers():
 PROMISED = {
     "trust: masked": {**SGD, "trust": "masked"},
     "trust: grouped": {**SGD, "trust": "grouped"},
-    "privacy.enabled: true": PRIVATE,
     "robust_aggregation.method: median": {**SGD, "robust_aggregation.method": "median"},
     "robust_aggregation.enable_detection: true": {
         **SGD,

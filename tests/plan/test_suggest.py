@@ -84,11 +84,13 @@ def test_a_way_out_that_leaves_alone_what_was_written_comes_first():
 
 def test_privacy_is_never_dropped_in_silence():
     _, [edit] = suggest(
-        loaded({"task": "breast_cancer", "privacy.epsilon_budget": 1.0, "training.solver": "sgd"})
+        loaded(
+            {"task": "breast_cancer", "privacy.epsilon_budget": 1.0, "training.solver": "newton"}
+        )
     )
     assert edit == (
         "privacy.enabled: true -> false (the model then carries no privacy guarantee), because "
-        "privacy.enabled: true is not in this version yet"
+        "training.solver: newton has no private form here, and privacy.enabled is true"
     )
 
 
@@ -133,11 +135,12 @@ def test_the_suggestion_for_the_first_document_says_each_edit():
         "robust_aggregation.enable_detection: true -> false",
         "task: pneumonia -> breast_cancer",
         "model.name: simple_cnn -> logistic",
-        "privacy.enabled: true -> false",
         "trust: masked -> open, secure_aggregation.enabled: true -> false",
     ]
     assert plan.training.solver == "sgd"
     assert plan.training.local_epochs == 2
+    assert (plan.privacy.enabled, plan.privacy.mechanism) == (True, "dp_sgd")
+    assert (plan.privacy.epsilon_budget, plan.privacy.noise_multiplier) == (50.0, 0.8)
 
 
 def test_the_example_is_the_suggestion_for_the_first_document():

@@ -86,8 +86,10 @@ def _after_registration(
         bounded = Bounded.of(study.schema).to_json()
         return RoundSetup(_begin(study, state.run, hospitals, bounded, None))
     if study.plan.data.standardize == "none":
-        public = Preparation.from_public_ranges(study.schema)
-        return RoundSetup(_begin(study, state.run, hospitals, public.to_json(), None))
+        private = study.plan.privacy.enabled
+        kind = Bounded.of if private else Preparation.from_public_ranges
+        public = kind(study.schema).to_json()
+        return RoundSetup(_begin(study, state.run, hospitals, public, None))
     return Tallying(state.run, hospitals)
 
 

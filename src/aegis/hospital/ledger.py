@@ -168,6 +168,11 @@ class Ledger:
             self._chain.append("stored", run, round, purpose, digest)
             self._chain.keep(run, round, purpose, payload)
 
+    def reserved(self, run: str, round: int, purpose: str) -> Event | None:
+        """What this question was charged, or None where it was not."""
+        detail = self._chain.detail("reserved", run, round, purpose)
+        return None if detail is None else event_from_json(detail)
+
     def payload(self, run: str, round: int, purpose: str) -> bytes | None:
         """The stored bytes, or None where nothing was stored. ``DataError`` where they are damaged
         or were forgotten: then nothing may be sent, as other bytes would be a second release."""

@@ -9,8 +9,9 @@ a gate. Whatever goes wrong inside becomes a ``Refusal`` that says why without a
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from aegis.errors import AegisError, DataError
 from aegis.evaluation.histogram import score
 from aegis.hospital.counting import counted
+from aegis.hospital.mechanisms import TRAIN, Mechanism, charged, fault_of, protected
 from aegis.hospital.policy import Policy
 from aegis.hospital.private import noisy_gradient, noisy_statistics
 from aegis.hospital.release import Account, fault_of_target
@@ -39,6 +41,8 @@ from aegis.messages import (
 )
 from aegis.plan import Plan
 from aegis.plan.schedule import follows_noise_rule, schedule
+from aegis.privacy.budget import Action, Advice
+from aegis.privacy.dpsgd import DpSgd
 from aegis.privacy.filters import Cap
 from aegis.privacy.noise import SystemNoise
 from aegis.tasks.bounded import Bounded, read_preparation
@@ -47,6 +51,8 @@ from aegis.tasks.preparation import Preparation, tally, vocabulary, with_vocabul
 from aegis.tasks.task import find_task
 from aegis.training import trainer_for
 from aegis.training.trainer import Job, Settings, Trained
+
+log = logging.getLogger("aegis")
 
 
 @dataclass(frozen=True)
@@ -87,11 +93,13 @@ class Agreed:
 
 @dataclass(frozen=True)
 class Work:
-    """An admitted request for training, with the job it became."""
+    """An admitted request for training, with the job it became, and the mechanism that was charged
+    for it where the plan is private."""
 
     request: Train
     job: Job
     control: Vector | None = None
+    mechanism: Mechanism | None = None
 
 
 @dataclass(frozen=True)
@@ -105,7 +113,9 @@ class Scoring:
 
 
 class Node:
-    """``approve`` is the hospital's say on a plan: it returns a reason to refuse, or nothing."""
+    """``approve`` is the hospital's say on a plan: it returns a reason to refuse, or nothing.
+    ``advised`` hears (run, round, advice) where a run's privacy budget asks for another action than
+    in the round before; without it the log does."""
 
     def __init__(
         self,
@@ -114,6 +124,7 @@ class Node:
         approve: Callable[[Plan], str | None] = lambda plan: None,
         account: Account | None = None,
         policy: Policy | None = None,
+        advised: Callable[[str, int, Advice], None] | None = None,
     ) -> None:
         self.site = site
         self.account = account
@@ -124,6 +135,8 @@ class Node:
         self._designs = Designs(site)
         self._runs: dict[str, Agreed] = {}
         self._own: dict[str, str] = {}
+        self._advised = advised or self._log_advice
+        self._last_advice: dict[str, Action] = {}
 
     @property
     def name(self) -> str:
@@ -133,7 +146,8 @@ class Node:
         try:
             match self.admit(request):
                 case Work() as work:
-                    return self.finish(work, trainer_for(work.job.model).train(work.job))
+                    trainer = trainer_for(work.job.model, work.job.private is not None)
+                    return self.finish(work, trainer.train(work.job))
                 case Scoring() as scoring:
                     logits = scoring.model.logits(scoring.request.weights, scoring.design)
                     return self.scored(scoring, *score(logits, scoring.labels))
@@ -152,21 +166,31 @@ class Node:
         return Refusal(request.run, request.round, self.name, str(error))
 
     def finish(self, work: Work, trained: Trained) -> Reply:
-        request = work.request
-        change = None
+        try:
+            return self._finish(work, trained)
+        except AegisError as error:
+            return self.refusal(work.request, error)
+
+    def _finish(self, work: Work, trained: Trained) -> Reply:
+        request, mechanism = work.request, work.mechanism
+        change, metrics = None, {"loss": trained.loss}
+        if mechanism is not None:
+            trained = replace(trained, vector=protected(mechanism, trained, self._noise))
+            metrics = {}
         if request.control is not None and work.control is not None and trained.steps:
             # Option II of Karimireddy et al. 2020: c_i+ = c_i - c - change / (steps * rate).
             change = -request.control - trained.vector / (trained.steps * request.learning_rate)
             self._memory.keep(request.run, request.round, self.name, work.control + change)
-        return Update(
+        reply = Update(
             request.run,
             request.round,
             self.name,
             trained.vector,
             len(work.job.labels),
-            {"loss": trained.loss},
+            metrics,
             change,
         )
+        return reply if mechanism is None else self._accountable().store(TRAIN, reply)
 
     def scored(self, scoring: Scoring, histogram: NDArray[np.int64], loss_sum: float) -> Reply:
         """What the policy lets out of these scores."""
@@ -216,7 +240,8 @@ class Node:
         if self.account is None:
             return "the plan is private and this hospital has no privacy ledger"
         privacy = plan.privacy
-        return fault_of_target(privacy.epsilon_budget, privacy.delta, len(self.site.train))
+        target = fault_of_target(privacy.epsilon_budget, privacy.delta, len(self.site.train))
+        return target or fault_of(plan)
 
     def _private_statistics(self, agreed: Agreed, request: Statistics) -> Reply:
         account, rows = self._accountable(), self.site.train
@@ -291,6 +316,11 @@ class Node:
         agreed = self._agreed(request)
         if follows_noise_rule(agreed.plan):
             return self._private_step(agreed, request)
+        private = agreed.plan.privacy.enabled
+        if private:
+            kept = self._accountable().kept(request.run, request.round, TRAIN)
+            if kept is not None:
+                return kept
         preparation = self._preparation(agreed.plan, request.preparation)
         model = agreed.model(preparation)
         if request.weights.shape != (model.size,):
@@ -315,7 +345,24 @@ class Node:
             settings=agreed.settings,
             correction=correction,
         )
-        return Work(request, job, own)
+        work = Work(request, job, own)
+        return self._charged(agreed.plan, work) if private else work
+
+    def _charged(self, plan: Plan, work: Work) -> Work | Refusal:
+        """The work with its mechanism, or why there is no room for it."""
+        run, round = work.request.run, work.request.round
+
+        def hear(advice: Advice) -> None:
+            if self._last_advice.get(run, Action.CONTINUE) is not advice.action:
+                self._last_advice[run] = advice.action
+                self._advised(run, round, advice)
+
+        rows, account = len(work.job.labels), self._accountable()
+        found = charged(plan, work.request, self.name, rows, account, hear)
+        if isinstance(found, Refusal):
+            return found
+        job = replace(work.job, private=found if isinstance(found, DpSgd) else None)
+        return replace(work, job=job, mechanism=found)
 
     def _scoring(self, request: Evaluate) -> Scoring:
         agreed = self._agreed(request)
@@ -323,6 +370,11 @@ class Node:
         model = agreed.model(preparation)
         design = self._designs.of(request.part, preparation, model.dtype)
         return Scoring(request, model, design, self.site.part(request.part).labels)
+
+    def _log_advice(self, run: str, round: int, advice: Advice) -> None:
+        grave = advice.action in (Action.INCREASE_NOISE, Action.HALT)
+        level = logging.WARNING if grave else logging.INFO
+        log.log(level, "%s, %s round %d: %s", self.name, run, round, advice.reason)
 
     def _agreed(self, request: Ask | Statistics | Train | Evaluate) -> Agreed:
         agreed = self._runs.get(request.run)

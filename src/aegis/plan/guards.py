@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from aegis.plan.faults import Edit, Fault
 from aegis.plan.layers import BY_NOISE_RULE, defaults
-from aegis.plan.plan import Plan, follows_noise_rule
+from aegis.plan.plan import Plan, follows_noise_rule, noises_steps, noises_updates
 from aegis.plan.sentences import show
 
 GROUP = 3
@@ -220,6 +220,22 @@ def privacy(plan: Plan) -> Iterator[Fault]:
             f"{mechanism} adds no noise",
             (Edit({"server.optimizer": "fedavg"}), dp_sgd),
         )
+
+
+def statistics(plan: Plan) -> Iterator[Fault]:
+    """Sums over rows, and scaling by them, that the mechanism's noise does not cover."""
+    scaling, mechanism = plan.data.standardize, plan.privacy.mechanism
+    exact = "sends exact sums of training rows"
+    if noises_steps(plan) and scaling == "site":
+        exact = "lets one record move every other record of its hospital"
+    elif scaling != "federated" or not (noises_steps(plan) or noises_updates(plan)):
+        return
+    yield Fault(
+        ("privacy.mechanism", "data.standardize"),
+        f"data.standardize: {scaling} {exact}, which the noise of privacy.mechanism: {mechanism} "
+        "does not cover",
+        (Edit({"data.standardize": "none"}, "columns are scaled by public ranges"), NO_PRIVACY),
+    )
 
 
 def noise_rule(plan: Plan) -> Iterator[Fault]:

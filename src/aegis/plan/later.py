@@ -13,8 +13,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from aegis.plan.faults import Edit, Fault
-from aegis.plan.layers import NOT_FOR_GRADIENT
-from aegis.plan.plan import Plan, follows_noise_rule
+from aegis.plan.plan import Plan
 from aegis.plan.sentences import show
 
 
@@ -91,7 +90,6 @@ def not_yet(plan: Plan, later: Sequence[Later]) -> Iterator[Fault]:
             problem = f"{row.key}: {show(value)} is not in this version yet"
             yield Fault((row.key,), problem, (Edit(row.instead, row.note),))
     yield from _model(plan, later)
-    yield from _private(plan)
 
 
 def _task(plan: Plan) -> Iterator[Fault]:
@@ -107,35 +105,6 @@ def _task(plan: Plan) -> Iterator[Fault]:
         problem = f"task: {show(plan.task)} is not a task; there are {', '.join(names) or 'none'}"
         near = get_close_matches(plan.task, names, 1, 0.5) or list(names[:1])
     yield Fault(("task",), problem, tuple(Edit({"task": name}) for name in near))
-
-
-def _private(plan: Plan) -> Iterator[Fault]:
-    """Private full-batch descent is there; private mini-batches and noised updates are not."""
-    privacy = plan.privacy
-    if not privacy.enabled or privacy.mechanism in ("none", "distributed"):
-        return
-    if plan.training.solver == "newton" or follows_noise_rule(plan):
-        return
-    if privacy.mechanism == "dp_sgd" or plan.training.solver == "sgd":
-        key, value = "training.solver", plan.training.solver
-        problem = f"privacy.mechanism: {privacy.mechanism} with {key}: {value}"
-    else:
-        key, problem = "privacy.mechanism", f"privacy.mechanism: {privacy.mechanism}"
-    yield Fault(
-        ("privacy.enabled", "privacy.mechanism", key),
-        f"{problem} is not in this version yet",
-        (
-            Edit(
-                {
-                    "privacy.mechanism": "dp_sgd",
-                    "training.solver": "gradient",
-                    "model.name": "logistic",
-                    **NOT_FOR_GRADIENT,
-                }
-            ),
-            Edit({"privacy.enabled": False}, "the model then carries no privacy guarantee"),
-        ),
-    )
 
 
 def _model(plan: Plan, later: Sequence[Later]) -> Iterator[Fault]:

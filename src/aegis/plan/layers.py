@@ -5,8 +5,9 @@ above it file, .env, environment and ``--set``. A preset is one recipe for its o
 where the plan names another, or says a key that the preset's solver does not take, the preset's
 ``model``, ``training`` and ``server`` stand back.
 
-Six keys follow from the others where nobody says them: the task from the model, the trust mode
-from the sections that need one, and a protection is on where one of its settings was asked for.
+Some keys follow from the others where nobody says them: the task from the model, the trust mode
+from the sections that need one, public ranges and the noise rule's numbers from the mechanism, and
+a protection is on where one of its settings was asked for.
 Nothing that was asked for is dropped in silence.
 """
 
@@ -143,9 +144,10 @@ def preset_of(task: Any) -> Mapping[str, Any]:
 
 
 def _private_solver(said: Layer) -> None:
-    """Private tables train by full, noisy steps: it beat every other way that was measured."""
+    """Private tables train by full, noisy steps: it beat every other way that was measured. An
+    update that is noised as a whole is worth several steps."""
     mechanism = said["privacy.mechanism"].value if "privacy.mechanism" in said else "dp_sgd"
-    if "training.solver" in said or mechanism not in ("dp_sgd", "distributed"):
+    if "training.solver" in said or mechanism not in ("dp_sgd", "distributed", "local_update"):
         return
     for path in ("privacy.enabled", *PRIVATE):
         if path in said and said[path].value not in (None, "none", False):
@@ -155,7 +157,9 @@ def _private_solver(said: Layer) -> None:
     off = "privacy.enabled" in said and said["privacy.enabled"].value is False
     model = said["model.name"].value if "model.name" in said else "logistic"
     local = any(key in said for key in NOT_FOR_GRADIENT)
-    if not off and model == "logistic" and not local:
+    if mechanism == "local_update" and not off:
+        said["training.solver"] = Said("sgd", "follows from privacy.mechanism")
+    elif not off and model == "logistic" and not local:
         said["training.solver"] = Said("gradient", f"follows from {path}")
 
 
@@ -182,6 +186,18 @@ def _preset(said: Layer) -> Iterator[tuple[str, Said]]:
             yield path, Said(value, f"preset of {task}")
 
 
+def _public_ranges(found: Layer, spoken: frozenset[str]) -> None:
+    """Noise in steps or on updates covers no statistics: columns come to scale by public ranges.
+    Where noise covers a hospital's whole update, it may scale by itself."""
+    mechanism = found["privacy.mechanism"].value
+    scaling = found["data.standardize"].value if "data.standardize" in found else "federated"
+    if "data.standardize" in spoken or (scaling, mechanism) == ("site", "local_update"):
+        return
+    if mechanism in ("dp_sgd", "local_update"):
+        origin = f"follows from privacy.mechanism: {mechanism}, which covers no statistics"
+        found["data.standardize"] = Said("none", origin)
+
+
 def _switches(found: Layer, spoken: frozenset[str]) -> None:
     """The keys that follow; only what was spoken counts as asked for, never a preset."""
 
@@ -204,6 +220,8 @@ def _switches(found: Layer, spoken: frozenset[str]) -> None:
             for path in BY_NOISE_RULE:
                 if path not in spoken:
                     found[path] = Said(None, "follows from the noise rule")
+        else:
+            _public_ranges(found, spoken)
     if asked("robust_aggregation.method", "fedavg"):
         follow("robust_aggregation.enabled", True, "robust_aggregation.method")
     if asked("robust_aggregation.enable_detection", False):

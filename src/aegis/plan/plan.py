@@ -124,3 +124,16 @@ def follows_noise_rule(plan: Plan) -> bool:
         and plan.training.solver == "gradient"
         and plan.privacy.mechanism in ("dp_sgd", "distributed")
     )
+
+
+def noises_steps(plan: Plan) -> bool:
+    """Whether each hospital puts noise into every mini-batch step: DP-SGD."""
+    privacy = plan.privacy
+    return privacy.enabled and privacy.mechanism == "dp_sgd" and plan.training.solver == "sgd"
+
+
+def noises_updates(plan: Plan) -> bool:
+    """Whether each hospital puts noise on its whole update."""
+    privacy = plan.privacy
+    trains = plan.training.solver != "newton"
+    return privacy.enabled and privacy.mechanism == "local_update" and trains

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from aegis.plan.plan import Plan, follows_noise_rule
+from aegis.plan.plan import Plan, follows_noise_rule, noises_steps, noises_updates
 from aegis.privacy.dpgd import DpGdSchedule, noise_multiplicity, plan_rounds
 
 
@@ -37,4 +37,4 @@ def schedule(plan: Plan, examples: int, hospitals: int, features: int) -> DpGdSc
     return replace(found, rounds=rounds, clip=clip, learning_rate=rate, noise_sd=noise)
 
 
-__all__ = ["follows_noise_rule", "schedule"]
+__all__ = ["follows_noise_rule", "noises_steps", "noises_updates", "schedule"]

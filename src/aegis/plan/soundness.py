@@ -25,6 +25,7 @@ RULES = (
     learning.rounds,
     learning.choices,
     guards.privacy,
+    guards.statistics,
     guards.noise_rule,
 )
 

@@ -150,7 +150,7 @@ def allowance(epsilon: float, delta: float) -> Curve:
     return epsilon - _overhead(delta)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=8192)  # a thousand simulated hospitals have a thousand sampling rates
 def renyi(event: Event) -> Curve:
     """The Renyi divergence of one event at each of ``ORDERS``; not to be written to."""
     match event:

@@ -32,6 +32,7 @@ LEAST_NOISE, MOST_NOISE = 0.05, 1e5
 WARNING_AT, CRITICAL_AT = 0.75, 0.9
 
 _CLOSE, _AIM = 1 - 1e-4, 1 - 2e-5
+_ROUNDING = 1e-9  # a plan calibrated to the budget itself must fit it
 
 
 class Action(Enum):
@@ -119,13 +120,15 @@ def least_noise(
 @dataclass(frozen=True)
 class Orchestrator:
     """``round_event(noise_multiplier)`` is what one round is charged at one hospital. Beyond
-    ``most_noise`` a round is not worth taking: the answer is HALT."""
+    ``most_noise`` a round is not worth taking: the answer is HALT. ``accountant`` is the one that
+    the budget is counted by."""
 
     epsilon: float
     delta: float
     rounds: int
     round_event: Callable[[float], Event]
     most_noise: float = 1e3
+    accountant: Accountant = "rdp"
 
     def __post_init__(self) -> None:
         if self.rounds < 1:
@@ -140,14 +143,12 @@ class Orchestrator:
 
         ``spent`` is everything charged so far, lost rounds included.
         """
-        curve = composed(spent)
-        epsilon = epsilon_of_curve(curve, self.delta)
+        epsilon = self._cost(spent)
         share = epsilon / self.epsilon
         told = f"{epsilon:.3g} of {self.epsilon:g} is spent ({share:.0%})"
         if rounds_left < 1:
             return Advice(Action.HALT, f"all rounds are done; {told}", epsilon, share, None)
-        ahead = rounds_left * composed([self.round_event(noise_multiplier)])
-        if epsilon_of_curve(curve + ahead, self.delta) > self.epsilon:
+        if self._cost(spent, rounds_left, noise_multiplier) > self.epsilon * (1 + _ROUNDING):
             try:
                 raised = self._needed(spent, rounds_left)
             except BadInput:
@@ -169,10 +170,9 @@ class Orchestrator:
     def advise_hospital(self, name: str, spent: Sequence[Event], noise_multiplier: float) -> Advice:
         """Whether one hospital can take part in the next round with the run's noise: EXCLUDE where
         its own budget has no room, so that the others can go on without it."""
-        curve = composed(spent)
-        epsilon = epsilon_of_curve(curve, self.delta)
+        epsilon = self._cost(spent)
         share = epsilon / self.epsilon
-        after = epsilon_of_curve(curve + composed([self.round_event(noise_multiplier)]), self.delta)
+        after = self._cost(spent, 1, noise_multiplier)
         if after > self.epsilon:
             reason = (
                 f"{name} has spent {epsilon:.3g} of {self.epsilon:g}; another round would make it "
@@ -189,4 +189,16 @@ class Orchestrator:
             self.epsilon,
             self.delta,
             spent,
+            self.accountant,
         )
+
+    def _cost(self, spent: Sequence[Event], rounds: int = 0, multiplier: float = 1.0) -> float:
+        """Of ``spent`` and so many rounds more."""
+        more = [self.round_event(multiplier)] if rounds else []
+        match self.accountant:
+            case "rdp":
+                return epsilon_of_curve(composed(spent) + rounds * composed(more), self.delta)
+            case "gdp":
+                return epsilon_gdp([*spent, *more * rounds], self.delta)
+            case "pld":
+                return epsilon_pld([*spent, *more * rounds], self.delta)

@@ -47,7 +47,8 @@ class StackedHospitals:
                 case reply:
                     answers[name] = reply
         if works:
-            trainer = trainer_for(next(iter(works.values())).job.model)
+            first = next(iter(works.values())).job
+            trainer = trainer_for(first.model, first.private is not None)
             trained = trainer.train_many([work.job for work in works.values()])
             for (name, work), result in zip(works.items(), trained, strict=True):
                 answers[name] = self._nodes[name].finish(work, result)

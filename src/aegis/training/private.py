@@ -14,6 +14,8 @@ outweigh the room that clipping leaves for it is trained in 64 bits.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -26,7 +28,7 @@ from aegis.training.batched import StackedTrainer
 from aegis.training.cohort import Cohort, Float, Piece
 from aegis.training.descent import Descent
 from aegis.training.layout import Array, Part
-from aegis.training.trainer import Job, Settings
+from aegis.training.trainer import Job, Settings, Trained
 
 _WINDOW = 1 << 19  # numbers of gathered rows, or coins, at a time
 _LANES = 8  # a step's places are a multiple of it, so that few widths are met
@@ -41,6 +43,10 @@ class PrivateTrainer(StackedTrainer):
     ) -> None:
         super().__init__(dtype)
         self._noise = noise or SystemNoise()
+
+    def train_many(self, jobs: Sequence[Job]) -> list[Trained]:
+        found = super().train_many(jobs)
+        return [replace(one, private=job.private) for one, job in zip(found, jobs, strict=True)]
 
     def _cohort(
         self, model: Perceptron, settings: Settings, width: int, jobs: list[Job], dtype: Float
@@ -98,7 +104,7 @@ class PrivateTrainer(StackedTrainer):
             lengths = np.take(squares, taken, mode="clip")[:, :, None]
             before, stack = stack, self._stack(model, index.shape[2], cohort)
             if stack is not before:
-                stack.weights[:working] = before.weights[:working]
+                stack.weights[: len(jobs)] = before.weights[: len(jobs)]
             for here, active in enumerate(active_here):
                 part = stack.first(active)
                 at = (here, slice(active))
@@ -106,8 +112,10 @@ class PrivateTrainer(StackedTrainer):
                 norms = part.unfold(columns[at], lengths[at], signs[at], shares[at], masks)
                 np.sqrt(norms, out=norms)
                 norms /= clips[:active]
-                if not np.isfinite(norms).all():
-                    part.forget(~np.isfinite(norms))
+                bad = ~np.isfinite(norms)
+                if bad.any():  # a row that no bound holds for counts as absent
+                    part.forget(bad)
+                    norms[bad] = 0
                 part.fold(rows[at], clip_factors(norms, 1.0) / clips[:active])
                 self._add_noise(part, multipliers[:active], unit[:active])
                 descent.move(part, low + here + 1)

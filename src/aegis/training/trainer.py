@@ -70,7 +70,7 @@ class Job:
 
     ``design`` is (n, inputs), ``labels`` (n,) of 0 and 1, ``weights`` flat. ``correction``
     (SCAFFOLD's c - c_i, Karimireddy et al. 2020) is added to every step's gradient. ``private``
-    is what every step must be clipped and noised with; no other trainer may take such a job.
+    is what every step must be clipped and noised with; only ``PrivateTrainer`` does so.
     """
 
     hospital: str
@@ -91,11 +91,13 @@ class Job:
 class Trained:
     """``vector`` is the change of the weights after local training (for ``newton``: the mean
     gradient, then the upper triangle of the mean Hessian, row by row). ``steps`` counts optimizer
-    steps, ``loss`` is the mean log-loss over the rows before the first step."""
+    steps, ``loss`` is the mean log-loss over the rows before the first step. ``private`` is the
+    mechanism that every step went through, or None."""
 
     vector: Vector
     steps: int
     loss: float
+    private: DpSgd | None = None
 
 
 class Trainer(Protocol):
