@@ -31,6 +31,8 @@ from aegis.privacy.accounting import (
     GaussianRelease,
     LaplaceRelease,
     PoissonGaussian,
+    allowance,
+    composed,
     epsilon_gdp,
     epsilon_rdp,
 )
@@ -147,9 +149,9 @@ def test_every_round_is_charged_what_its_mechanism_says_and_all_fit_the_budget(h
         assert reply.control is None
     charged = hospital.charged()
     assert len(charged) == 5
-    cost = epsilon_gdp if asked is UPDATES else epsilon_rdp
-    kind = GaussianRelease if asked["privacy.enabled"] and "privacy.mechanism" in asked else None
-    assert all(isinstance(event, kind or PoissonGaussian) for event in charged)
+    whole = plan.privacy.mechanism == "local_update"
+    cost, kind = (epsilon_gdp, GaussianRelease) if whole else (epsilon_rdp, PoissonGaussian)
+    assert all(isinstance(event, kind) for event in charged)
     assert 3.99 < cost(charged, DELTA) <= 4.0
     assert isinstance(node.answer(asking(plan, 6)), Refusal)
     assert len(hospital.charged()) == 5
@@ -187,7 +189,7 @@ def test_a_small_budget_raises_the_noise_of_the_rounds_to_come_and_all_of_them_r
     assert all(isinstance(node.answer(asking(plan, round)), Update) for round in range(1, 6))
     used = [multiplier_of(event) for event in hospital.charged()]
     assert min(used) > 3 * planned_multiplier(plan, ROWS)
-    assert [advice.action for _, _, advice in hospital.heard][0] is Action.INCREASE_NOISE
+    assert hospital.heard[0][2].action is Action.INCREASE_NOISE
     assert epsilon_rdp(hospital.charged(), DELTA) <= 1.2
 
 
@@ -213,7 +215,7 @@ def test_a_hopeless_budget_halts_with_its_reason_and_charges_nothing(hospital, a
     plan = Plan(**{**asked, "privacy.epsilon_budget": 0.001, "federated.num_rounds": 5000})
     reply = hospital.node(plan).answer(asking(plan))
     assert isinstance(reply, Refusal)
-    assert "too little for 5000 more rounds" in reply.reason
+    assert "0.001 is too little for 5000 rounds with any useful noise" in reply.reason
     assert hospital.charged() == []
 
 
@@ -248,12 +250,9 @@ def test_a_repeated_question_gets_the_same_bytes_whatever_it_asks_and_whoever_an
     other = replace(other, weights=other.weights + 1, learning_rate=0.1)
     again = [node.answer(asking(plan)), node.answer(other), hospital.node(plan).answer(other)]
     assert isinstance(first, Update)
+    again.append(StackedHospitals({"here": node}).ask({"here": other}, None)["here"])
     assert {codec.dumps(reply) for reply in again} == {codec.dumps(first)}
     assert len(hospital.charged()) == 1
-    assert StackedHospitals({"here": node}).ask({"here": other}, None) == {"here": first} or (
-        codec.dumps(StackedHospitals({"here": node}).ask({"here": other}, None)["here"])
-        == codec.dumps(first)
-    )
 
 
 @both()
@@ -373,7 +372,7 @@ def test_nothing_else_leaves_on_the_way(hospital, asked):
         reply = node.answer(Statistics("run", plan.sha256, words, 3 * ROWS, 3))
         assert isinstance(reply, Refusal)
         assert not isinstance(reply, Tally)
-    if asked is UPDATES or asked.get("privacy.mechanism") == "local_update":
+    if plan.privacy.mechanism == "local_update":
         sneaky = node.answer(asking(plan, control=np.zeros(6)))
         assert "without noise" in sneaky.reason
     short = node.answer(replace(asking(plan), weights=np.zeros(3)))
@@ -414,16 +413,15 @@ def test_no_plan_switches_the_noise_off(
     one = Hospital(tmp_path_factory.mktemp("h"), cap=1e13)
     try:
         node = one.node(plan)
-        replies = [node.answer(replace(asking(plan), run=run)) for run in ("run",)]
-        charged = one.charged()
-        assert len(charged) == sum(isinstance(reply, Update) for reply in replies) or all(
-            isinstance(reply, Refusal) for reply in replies
-        )
-        for reply in replies:
-            if isinstance(reply, Update):
-                assert isinstance(one.enrolled, Enrolled)
-                assert multiplier_of(charged[0]) > 0
-                assert len(np.unique(reply.vector)) == len(reply.vector)
+        reply = node.answer(asking(plan))
+        assert isinstance(reply, Update | Refusal)
+        if isinstance(reply, Update):
+            [event] = one.charged()
+            assert isinstance(one.enrolled, Enrolled)
+            assert multiplier_of(event) >= 1e-6
+            # Coefficients start at zero and labels are what they are: without noise all repeat.
+            fresh = one.node(plan, "again").answer(asking(plan, run="again"))
+            assert (fresh.vector != reply.vector).all()
     finally:
         one.ledger.close()
 
@@ -453,12 +451,14 @@ class Watching:
     """A road that keeps everything that ever came over it."""
 
     def __init__(self, road):
-        self.road, self.seen = road, []
+        self.road, self.seen, self.before = road, [], lambda request: None
 
     def hospitals(self):
         return self.road.hospitals()
 
     def ask(self, requests, deadline_s):
+        for request in requests.values():
+            self.before(request)
         answers = self.road.ask(requests, deadline_s)
         self.seen += [(requests[name], answer) for name, answer in answers.items()]
         return answers
@@ -479,20 +479,23 @@ def test_an_exhausted_hospital_sends_nothing_more(tmp_path, kind, mechanism):
     nodes = federation.nodes(VolatileMemory(), tmp_path)
     poor = "hospital_02"
     account = nodes[poor].account
-    nodes[poor].account = replace(account, cap=Cap(1.5, DELTA))
-    # More noise than a thousand times the clip is no use, so these data are as good as spent.
-    account.ledger.reserve("before", 1, "train", GaussianRelease(3.0), Cap(1.5, DELTA))
-    spent = account.ledger.spent(DELTA).rdp
-    assert 1.4 < spent < 1.5
     road = Watching(kind(nodes))
+
+    def spend(request):
+        """After two rounds the hospital's policy leaves no more than what is spent."""
+        if isinstance(request, Train) and request.round == 3 and not capped:
+            capped.append(account.ledger.spent(DELTA).rdp)
+            nodes[poor].account = replace(account, cap=Cap(capped[0], DELTA))
+
+    capped = []
+    road.before = spend
     final = federate(federation.study, "run", road, Forgetful())
     asked = [reply for request, reply in road.seen if isinstance(request, Train)]
     own = [reply for reply in asked if reply.hospital == poor]
-    assert len(own) == 6
-    updates = [reply for reply in own if isinstance(reply, Update)]
-    charged = account.ledger.events("run")
-    assert len(updates) == len(charged)
-    assert account.ledger.spent(DELTA).rdp <= 1.5
+    assert [type(reply) for reply in own] == [Update] * 2 + [Refusal] * 4
+    assert all("is spent" in reply.reason for reply in own[2:])
+    assert len(account.ledger.events("run")) == 2
+    assert account.ledger.spent(DELTA).rdp == capped[0]
     assert len([r for r in asked if isinstance(r, Update) and r.hospital != poor]) == 24
     assert final.status == "completed"
     for node in nodes.values():
@@ -508,15 +511,18 @@ def test_the_first_documents_values_run_to_the_end_and_cost_what_the_ledger_says
     for name, node in nodes.items():
         rows, events = len(federation.sites[name].train), node.account.ledger.events("run")
         assert events == [PoissonGaussian(0.8, min(1.0, 64 / rows), 2 * -(-rows // 64))] * 10
-        accountant = RdpAccountant(ORDERS.tolist())
+        # At orders that are not whole dp-accounting's series does not converge for such rates.
+        orders = (ORDERS % 1 == 0) & (ORDERS > 1)
+        accountant = RdpAccountant(ORDERS[orders].tolist())
         for event in events:
             step = dp_accounting.PoissonSampledDpEvent(
                 event.sampling_rate, dp_accounting.GaussianDpEvent(event.noise_multiplier)
             )
             accountant.compose(step, event.steps)
+        ours = composed(events) - allowance(0.0, DELTA)
+        assert ours[orders].min() == pytest.approx(accountant.get_epsilon(DELTA), rel=1e-6)
         spent = node.account.ledger.spent(DELTA)
-        assert spent.rdp == pytest.approx(accountant.get_epsilon(DELTA), rel=1e-3)
-        assert spent.pld <= spent.rdp <= 50.0
+        assert spent.pld <= spent.rdp == ours.min() <= 50.0
         node.account.ledger.close()
 
 

@@ -134,3 +134,17 @@ def test_a_plan_of_no_rounds_is_refused():
 def test_gaussian_plans_can_be_calibrated_exactly():
     exact = least_noise(lambda s: [GaussianRelease(s)], 1.0, DELTA, accountant="gdp")
     assert exact == pytest.approx(3.7306, rel=2e-4)
+
+
+def test_an_exact_budget_is_watched_exactly():
+    """By Renyi the same rounds would seem to cost a tenth more."""
+    exact = Orchestrator(2.0, DELTA, 10, GaussianRelease, accountant="gdp")
+    noise = exact.planned_noise()
+    for done in range(10):
+        advice = exact.advise([GaussianRelease(noise)] * done, 10 - done, noise)
+        assert advice.noise_multiplier == noise
+    rough = Orchestrator(2.0, DELTA, 10, GaussianRelease)
+    assert rough.advise([], 10, noise).action is Action.INCREASE_NOISE
+    assert exact.advise([], 10, noise / 2).noise_multiplier == pytest.approx(noise, rel=1e-3)
+    known = Orchestrator(2.0, DELTA, 10, GaussianRelease, accountant="pld")
+    assert known.advise([], 10, noise * (1 + 1e-6)).action is Action.CONTINUE

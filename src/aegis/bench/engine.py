@@ -94,7 +94,7 @@ def engine(
         "what": "seconds per round of federated averaging, side by side",
         "problem": "13-64-32-16-1 network, 3521 parameters, 75-300 rows per hospital, "
         "one epoch, batches of 32, SGD 0.05",
-        "machine": _machine(),
+        "machine": machine(),
         "sizes": sizes,
         "absent": {name: f"not installed: {', '.join(absent[name])}" for name in absent},
         "seconds": round(monotonic() - began, 1),
@@ -208,9 +208,10 @@ def _target(what: str, value: float, target: float, met: bool) -> dict[str, Any]
     return {"what": what, "value": value, "target": target, "met": met}
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
+    """What the measurement was made on."""
     versions: dict[str, str] = {}
-    for name in ("numpy", "torch", "flwr", "ray", "pfl"):
+    for name in ("numpy", "torch", "flwr", "ray", "pfl", "opacus"):
         try:
             versions[name] = version(name)
         except PackageNotFoundError:

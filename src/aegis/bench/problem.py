@@ -20,7 +20,7 @@ from aegis.tasks.models import Perceptron
 from aegis.training.trainer import Job, Settings
 
 MODEL = Perceptron(13, (64, 32, 16))
-SETTINGS = Settings(batch_size=32)
+SETTINGS = Settings(batch_size=32, measure_loss=False)
 LEARNING_RATE = 0.05
 SEED = 16
 COMPARED_ROUND = 3  # every contender reports its global weights after this round

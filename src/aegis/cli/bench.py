@@ -15,22 +15,34 @@ def register(app: typer.Typer) -> None:
 
 def bench(
     name: str = typer.Argument(
-        "engine", help="engine: rounds per second beside Flower and others."
+        "engine",
+        help="engine: rounds per second beside Flower and others; privacy: DP-SGD beside Opacus.",
     ),
-    hospitals: list[int] | None = typer.Option(None, help="Sizes to measure [8 100 1000]."),
+    hospitals: list[int] | None = typer.Option(
+        None, help="Sizes to measure [engine: 8 100 1000; privacy: 100]."
+    ),
     out: Path | None = typer.Option(None, help="Also write FILE.json and FILE.md."),
     as_json: AsJson = False,
 ) -> None:
     """Measure side by side with peers; quote the ratios, not the times."""
     from aegis.errors import BadInput
 
-    if name != "engine":
-        raise BadInput(f"no benchmark is called {name}", "there is: engine")
-    from aegis.bench.engine import engine
-    from aegis.bench.table import table
+    def told(line: str) -> None:
+        typer.echo(line, err=True)
 
-    document = engine(tuple(hospitals or (8, 100, 1000)), told=lambda t: typer.echo(t, err=True))
-    text = table(document)
+    if name == "engine":
+        from aegis.bench.engine import engine
+        from aegis.bench.table import table
+
+        document = engine(tuple(hospitals or (8, 100, 1000)), told=told)
+        text = table(document)
+    elif name == "privacy":
+        from aegis.bench import privacy
+
+        document = privacy.privacy(tuple(hospitals or (100,)), told=told)
+        text = privacy.table(document)
+    else:
+        raise BadInput(f"no benchmark is called {name}", "there are: engine, privacy")
     if out is not None:
         import json
 

@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from aegis.errors import DataError
+from aegis.errors import BadInput, DataError
 from aegis.hospital.release import Account
 from aegis.messages import Refusal, Train, Vector
 from aegis.plan import Plan
@@ -34,6 +34,7 @@ Mechanism: TypeAlias = DpSgd | LocalUpdate
 
 TRAIN = "train"  # what a round's training is charged under
 
+_SHOWN = 1 - 1e-6  # the figure that is shown is rounded up, and must be within the budget too
 _GRAVITY = (Action.CONTINUE, Action.WARNING, Action.CRITICAL, Action.INCREASE_NOISE, Action.HALT)
 
 
@@ -78,8 +79,9 @@ def planned_multiplier(plan: Plan, rows: int) -> float:
         case LocalUpdate(clip=clip) as update:
             if given is not None:
                 return given * clip / update.sensitivity  # a plan counts noise in clips
-            budget = (privacy.epsilon_budget, privacy.delta)
-            return LocalUpdate.calibrated(clip, privacy.noise, *budget, rounds).multiplier
+            budget = _SHOWN * privacy.epsilon_budget
+            noise = (privacy.noise, budget, privacy.delta, rounds)
+            return LocalUpdate.calibrated(clip, *noise).multiplier
         case DpSgd(sampling_rate=rate, steps=steps):
             if given is not None:
                 return given
@@ -109,7 +111,17 @@ def advised(
     privacy = plan.privacy
     planned = plan.federated.num_rounds or 1
     left = planned - round + 1
-    in_use = max([planned_multiplier(plan, rows), *map(multiplier_of, of_run)])
+    try:
+        at_first = planned_multiplier(plan, rows)
+    except BadInput:
+        at_first = math.inf
+    if at_first > Orchestrator.most_noise:
+        reason = (
+            f"a budget of {privacy.epsilon_budget:g} is too little for {planned} rounds with any "
+            "useful noise"
+        )
+        return Advice(Action.HALT, reason, 0.0, 0.0, None)
+    in_use = max([at_first, *map(multiplier_of, of_run)])
     exact: Accountant = "rdp" if privacy.noise == "laplace" or noises_steps(plan) else "gdp"
 
     def watching(budget: Cap, accountant: Accountant) -> Orchestrator:

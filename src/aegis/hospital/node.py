@@ -82,6 +82,7 @@ class Agreed:
             weight_decay=training.weight_decay,
             proximal_mu=training.proximal_mu,
             l2=training.l2,
+            measure_loss=False,
         )
         return cls(plan, plan.sha256, settings)
 
@@ -173,10 +174,9 @@ class Node:
 
     def _finish(self, work: Work, trained: Trained) -> Reply:
         request, mechanism = work.request, work.mechanism
-        change, metrics = None, {"loss": trained.loss}
+        change = None
         if mechanism is not None:
             trained = replace(trained, vector=protected(mechanism, trained, self._noise))
-            metrics = {}
         if request.control is not None and work.control is not None and trained.steps:
             # Option II of Karimireddy et al. 2020: c_i+ = c_i - c - change / (steps * rate).
             change = -request.control - trained.vector / (trained.steps * request.learning_rate)
@@ -187,8 +187,7 @@ class Node:
             self.name,
             trained.vector,
             len(work.job.labels),
-            metrics,
-            change,
+            control=change,
         )
         return reply if mechanism is None else self._accountable().store(TRAIN, reply)
 

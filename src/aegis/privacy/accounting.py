@@ -39,6 +39,9 @@ ORDERS: Curve = np.array(
 )
 
 
+LEAST_NOISE = 1e-6
+
+
 @dataclass(frozen=True)
 class GaussianRelease:
     """``count`` vectors with normal noise, ``sigma_over_sensitivity`` times the L2 sensitivity."""
@@ -47,7 +50,7 @@ class GaussianRelease:
     count: int = 1
 
     def __post_init__(self) -> None:
-        _above_0(sigma_over_sensitivity=self.sigma_over_sensitivity)
+        _noise(sigma_over_sensitivity=self.sigma_over_sensitivity)
         _whole(count=self.count)
 
     @property
@@ -65,7 +68,8 @@ class PoissonGaussian:
     steps: int = 1
 
     def __post_init__(self) -> None:
-        _above_0(noise_multiplier=self.noise_multiplier, sampling_rate=self.sampling_rate)
+        _noise(noise_multiplier=self.noise_multiplier)
+        _above_0(sampling_rate=self.sampling_rate)
         _whole(steps=self.steps)
         if self.sampling_rate > 1:
             raise BadInput(f"sampling_rate is a probability, got {self.sampling_rate}")
@@ -79,7 +83,7 @@ class LaplaceRelease:
     count: int = 1
 
     def __post_init__(self) -> None:
-        _above_0(scale_over_sensitivity=self.scale_over_sensitivity)
+        _noise(scale_over_sensitivity=self.scale_over_sensitivity)
         _whole(count=self.count)
 
 
@@ -244,6 +248,17 @@ def _above_0(**values: float) -> None:
             raise BadInput(
                 f"{name} must be finite and above 0, got {value}",
                 way_out="To train without noise, set privacy.mechanism: none",
+            )
+
+
+def _noise(**values: float) -> None:
+    _above_0(**values)
+    for name, value in values.items():
+        if value < LEAST_NOISE:
+            raise BadInput(
+                f"{name} is {value:g}",
+                f"noise under {LEAST_NOISE:g} hides nothing that can be counted",
+                "To train without noise, set privacy.mechanism: none",
             )
 
 

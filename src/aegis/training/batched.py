@@ -7,6 +7,7 @@ Models without hidden layers go the same way. Neither threads nor PyTorch are us
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TypeVar
 
@@ -82,7 +83,10 @@ class StackedTrainer:
             part.weights -= start
             np.take(part.weights, layers.outward, axis=1, out=part.scratch, mode="clip")
             vectors[rows[piece.places]] = part.scratch
-        return list(zip(cohort.steps.tolist(), self._lost(model, cohort, starts), strict=True))
+        steps = cohort.steps.tolist()
+        if not settings.measure_loss:
+            return [(taken, math.nan) for taken in steps]
+        return list(zip(steps, self._lost(model, cohort, starts), strict=True))
 
     def _cohort(
         self, model: Perceptron, settings: Settings, width: int, jobs: list[Job], dtype: Float

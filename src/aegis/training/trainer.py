@@ -30,7 +30,8 @@ class Settings:
     ``newton`` returns gradient and curvature for the coordinator to solve. ``local_steps``, where
     set, counts optimizer steps and replaces ``local_epochs``. ``l2`` is the ridge penalty
     l2/2 * |w|^2 added to the SUM of all hospitals' log-losses (scikit-learn's 1/C), never on a
-    bias. ``proximal_mu`` pulls towards the weights received (FedProx, Li et al. 2020).
+    bias. Without ``measure_loss`` the stacked engine reports NaN and saves a pass over the rows.
+    ``proximal_mu`` pulls towards the weights received (FedProx, Li et al. 2020).
     """
 
     solver: Literal["sgd", "gradient", "newton"] = "sgd"
@@ -42,6 +43,7 @@ class Settings:
     weight_decay: float = 0.0
     proximal_mu: float = 0.0
     l2: float = 0.0
+    measure_loss: bool = True
 
 
 def as_steps(settings: Settings) -> Settings:
