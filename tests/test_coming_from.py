@@ -62,6 +62,11 @@ def test_a_command_that_works_works(command, checkout):
     if command == "aegis report latest":
         subprocess.run([here / "aegis", "demo"], cwd=checkout, env=environment, check=True)
     done = subprocess.run(words, cwd=checkout, env=environment, capture_output=True, text=True)
-    expected = 2 if "plan check config/config.yaml" in command else 0  # it names what is unsound
-    assert done.returncode == expected, done.stdout[-2000:] + done.stderr[-2000:]
+    expected = {0}
+    if "plan check config/config.yaml" in command:
+        expected = {2}  # it names what is unsound
+    if "audit" in command:  # a verdict on a model whose noise is different each time
+        expected = {0, 1}
+        assert "PRIVACY AUDIT REPORT" in done.stdout
+    assert done.returncode in expected, done.stdout[-2000:] + done.stderr[-2000:]
     assert "Traceback" not in done.stderr

@@ -8,6 +8,9 @@ without files, or, for private descent, the same steps and the same noise in one
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,14 +20,19 @@ from aegis.assurance.membership import Audit, Declared, audit
 from aegis.assurance.patients import Patients, Predict
 from aegis.coordinator.steps import Study
 from aegis.errors import BadInput
+from aegis.hospital.ledger import Ledger
 from aegis.hospital.node import Node
+from aegis.hospital.policy import Policy
 from aegis.hospital.private import noisy_gradient
+from aegis.hospital.release import Account
 from aegis.hospital.site import Site
 from aegis.messages import Vector
 from aegis.plan import Plan
 from aegis.plan.schedule import follows_noise_rule, schedule
 from aegis.privacy.dpgd import average_after
+from aegis.privacy.filters import Cap
 from aegis.privacy.noise import SystemNoise
+from aegis.simulation.accounts import LOOSER
 from aegis.simulation.comparison import Fitted
 from aegis.simulation.stacked import StackedHospitals
 from aegis.states import StartingPoint
@@ -40,10 +48,12 @@ def why_not(plan: Plan, hospitals: int) -> str | None:
     """Why such a run is not audited, or nothing."""
     if hospitals > MOST_HOSPITALS:
         return f"the audit is made for up to {MOST_HOSPITALS} hospitals"
-    if plan.privacy.enabled and not follows_noise_rule(plan):
-        return (
-            f"the audit cannot repeat privacy.mechanism: {plan.privacy.mechanism} with this solver"
-        )
+    if (
+        plan.privacy.enabled
+        and not follows_noise_rule(plan)
+        and plan.privacy.noise_multiplier is None
+    ):
+        return "the audit would have to calibrate the noise of each reference model anew"
     if plan.data.standardize == "site":
         return "the audit needs one preparation for all hospitals"
     return None
@@ -98,13 +108,15 @@ def _federated_fit(fitted: Fitted) -> Callable[[Patients, int], Predict]:
         if exact:
             everyone = np.full(len(patients), "everyone")
             patients = Patients(patients.design, patients.labels, everyone)
-        nodes = {
-            str(name): Node(_site(str(name), patients, study))
-            for name in np.unique(patients.hospitals)
-        }
         start = StartingPoint("", fitted.preparation, model.initial(seed, kind))
-        road = StackedHospitals(nodes)
-        weights = federate(study, "audit", road, Forgetful(), start=start).progress.weights
+        with TemporaryDirectory() as folder, ExitStack() as opened:
+            nodes = {
+                str(name): _node(str(name), patients, study, Path(folder), opened)
+                for name in np.unique(patients.hospitals)
+            }
+            road = StackedHospitals(nodes)
+            final = federate(study, "audit", road, Forgetful(), start=start)
+        weights = final.progress.weights
         return _predict(fitted, weights)
 
     return fit
@@ -135,6 +147,18 @@ def _private_fit(fitted: Fitted) -> Callable[[Patients, int], Predict]:
         return _predict(fitted, average)
 
     return fit
+
+
+def _node(name: str, patients: Patients, study: Study, folder: Path, opened: ExitStack) -> Node:
+    """A hospital of a repetition, with an account to throw away where the plan is private."""
+    account = None
+    if study.plan.privacy.enabled:
+        ledger = Ledger.open(folder / f"{name}.db", "a repetition for the audit")
+        opened.callback(ledger.close)
+        privacy = study.plan.privacy
+        account = Account(ledger, Cap(LOOSER * privacy.epsilon_budget, privacy.delta))
+    site = _site(name, patients, study)
+    return Node(site, account=account, policy=Policy(scores="withheld"))
 
 
 def _site(name: str, patients: Patients, study: Study) -> Site:
