@@ -51,10 +51,10 @@ class PrivateTrainer(StackedTrainer):
     def _cohort(
         self, model: Perceptron, settings: Settings, width: int, jobs: list[Job], dtype: Float
     ) -> Cohort:
-        places = _LANES * math.ceil((width + 3 * math.sqrt(width)) / _LANES)
-        if 2 * places**2 * np.finfo(dtype).eps > ROUNDING_ROOM:
+        longest = width + 3 * math.sqrt(width)
+        if 2 * longest**2 * np.finfo(dtype).eps > ROUNDING_ROOM:
             dtype = np.dtype(np.float64)
-        cohort = self._cohorts.of(model, settings, places, jobs, dtype)
+        cohort = self._cohorts.of(model, settings, width, jobs, dtype)
         for job, steps in zip(jobs, cohort.steps.tolist(), strict=True):
             if _mechanism(job).steps != steps:
                 raise BadInput(
