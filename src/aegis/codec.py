@@ -8,6 +8,7 @@ code. A wrong or damaged file is a ``DataError``, never a half-built value.
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping
@@ -62,6 +63,8 @@ def _plain(value: Any, arrays: dict[str, np.ndarray]) -> Any:
             name = str(len(arrays))
             arrays[name] = np.ascontiguousarray(value)
             return {"@array": name}
+        case bytes():
+            return {"@bytes": base64.b64encode(value).decode("ascii")}
         case np.integer() | np.floating() | np.bool_():
             return value.item()
         case tuple() | list():
@@ -82,6 +85,8 @@ def _built(document: Any, arrays: Mapping[str, np.ndarray], known: Mapping[str, 
             return tuple(_built(item, arrays, known) for item in document)
         case {"@array": name}:
             return arrays[name]
+        case {"@bytes": str(text)}:
+            return base64.b64decode(text, validate=True)
         case {"@map": pairs}:
             return {_built(k, arrays, known): _built(v, arrays, known) for k, v in pairs}
         case {"@is": str(name), **rest}:

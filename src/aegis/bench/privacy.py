@@ -23,7 +23,6 @@ from aegis.bench.problem import job, rows_of, start
 from aegis.errors import CheckFailed
 from aegis.messages import Vector
 from aegis.privacy.dpsgd import ROUNDING_ROOM, DpSgd
-from aegis.privacy.noise import GRID
 from aegis.training.batched import StackedTrainer
 from aegis.training.layout import Array, Part
 from aegis.training.private import PrivateTrainer
@@ -47,7 +46,7 @@ class _Silent(PrivateTrainer):
     """NOT PRIVATE: everything but the noise, for the comparison."""
 
     def _add_noise(self, part: Part, multipliers: list[float], unit: Array) -> None:
-        part.gradient *= unit[:, None] / unit.dtype.type(GRID)
+        part.gradient *= unit[:, None]
 
 
 def private_job(number: int, round: int, weights: Vector, full: bool = False) -> Job:

@@ -79,6 +79,7 @@ class PrivateTrainer(StackedTrainer):
         stack.weights[: len(jobs)] = start
         descent = Descent(stack.layout, settings, jobs, start)
         unit = (descent.scale * GRID * clips[:, 0, 0] / expected).astype(cohort.table.dtype)
+        lattice = cohort.table.dtype.type(GRID)
         rates = [m.sampling_rate for m in mechanisms]
         multipliers = [m.noise_multiplier for m in mechanisms]
         table = cohort.table.reshape(-1, cohort.table.shape[-1])
@@ -116,15 +117,15 @@ class PrivateTrainer(StackedTrainer):
                 if bad.any():  # a row that no bound holds for counts as absent
                     part.forget(bad)
                     norms[bad] = 0
-                part.fold(rows[at], clip_factors(norms, 1.0) / clips[:active])
+                part.fold(rows[at], clip_factors(norms, 1.0) / clips[:active] / lattice)
                 self._add_noise(part, multipliers[:active], unit[:active])
                 descent.move(part, low + here + 1)
         return stack.first(len(jobs))
 
     def _add_noise(self, part: Part, multipliers: list[float], unit: Array) -> None:
-        """Noise on the summed gradient, which comes in clips and goes in what a step takes."""
+        """Noise on the summed gradient, which comes in steps of the grid and goes in what the
+        optimizer takes."""
         sums, size = part.gradient, part.gradient.shape[1]
-        sums *= sums.dtype.type(1 / GRID)
         steps = sums.astype(np.int64)  # towards zero
         if len(set(multipliers)) == 1:
             steps += self._noise.gaussian_on_grid(multipliers[0], steps.shape)

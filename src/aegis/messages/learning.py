@@ -1,4 +1,4 @@
-"""What travels between the coordinator and a hospital: five requests, five answers, a refusal.
+"""What travels when hospitals learn together: five requests, five answers, a refusal.
 
 The coordinator asks, a hospital answers; a hospital that says nothing is an ``Absence``, which
 only the road can report. Every message names its run and round, so that an answer can never be
@@ -174,8 +174,3 @@ class Absence:
 
     hospital: str
     reason: str
-
-
-Request: TypeAlias = Invite | Ask | Statistics | Train | Evaluate
-Reply: TypeAlias = Enrolled | Counts | Tally | Update | Scores | Refusal
-Answer: TypeAlias = Reply | Absence
