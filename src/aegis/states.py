@@ -5,6 +5,9 @@
                                                 +-------------- next round ---------------+
     Broadcasting -> Terminated        any state -> Failed
 
+Where the coordinator may see sums only, ``Sealing`` stands around a state that collects: the five
+stages of the protocol, with the running masked sum.
+
 ``Idle`` is the coordinator between two runs. A state that is saved is enough to go on: what must be
 asked next follows from the state and the plan alone, so a crash between two saves costs time, never
 a round. No state holds a single hospital's update; ``Aggregating`` holds their combination.
@@ -20,6 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aegis.messages import Enrolled, Part, Vector
+from aegis.secagg import combiner
+from aegis.secagg.combiner import Combiner
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +119,20 @@ class Aggregating:
 
 
 @dataclass(frozen=True, slots=True)
+class SealedScores:
+    """The summed scores of hospitals that let nothing smaller out. ``reason`` where there is no
+    sum."""
+
+    hospitals: tuple[str, ...]
+    histogram: NDArray[np.int64] | None
+    loss_sum: float | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Broadcasting:
-    """The new model goes out to be scored. ``final``: the chosen model, on the test rows."""
+    """The new model goes out to be scored. ``final``: the chosen model, on the test rows.
+    ``sealed``: what the sealed sum of those hospitals' scores came to that share no more."""
 
     progress: Progress
     part: Part
@@ -124,6 +141,16 @@ class Broadcasting:
     reason: str = ""
     status: Literal["completed", "stopped"] = "completed"
     change: float = 0.0
+    sealed: SealedScores | None = None
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Sealing:
+    """``of`` is what the sum is for; ``combiner`` where the protocol stands."""
+
+    of: Tallying | Collecting | Broadcasting
+    combiner: Combiner
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +163,7 @@ class Terminated:
     round: int
     histograms: Mapping[str, NDArray[np.int64]]
     losses: Mapping[str, float | None]
+    sealed: SealedScores | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +184,7 @@ State: TypeAlias = (
     | Collecting
     | Aggregating
     | Broadcasting
+    | Sealing
     | Terminated
     | Failed
 )
@@ -169,15 +198,19 @@ CLASSES: tuple[type, ...] = (
     Collecting,
     Aggregating,
     Broadcasting,
+    Sealing,
+    SealedScores,
     Terminated,
     Failed,
     Progress,
     Best,
     StartingPoint,
     Enrolled,
+    *combiner.CLASSES,
 )
 
 
 def name(state: State) -> str:
     """The state's public name, as the documents and the consoles call it."""
-    return NAMES.get(type(state), type(state).__name__)
+    inner = state.of if isinstance(state, Sealing) else state
+    return NAMES.get(type(inner), type(inner).__name__)

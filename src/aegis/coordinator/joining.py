@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -37,7 +37,6 @@ from aegis.states import (
 )
 from aegis.tasks.bounded import Bounded
 from aegis.tasks.preparation import Preparation, slots, with_vocabulary
-from aegis.tasks.task import Schema
 
 
 def register(study: Study, state: Registration, answers: Mapping[str, Answer]) -> Step:
@@ -94,9 +93,8 @@ def _after_registration(
 
 
 def sum_statistics(study: Study, state: Tallying, answers: Mapping[str, Answer]) -> Step:
-    asking_words = state.vocabulary is None and study.open_words and not study.private
-    schema = with_vocabulary(study.schema, state.vocabulary or {})
-    length = None if asking_words else _length(study, schema)
+    asking_words = asks_words(study, state)
+    length = None if asking_words else tally_length(study, state)
     events: list[Event] = []
     tallies: list[Tally] = []
     for hospital in state.hospitals:
@@ -120,18 +118,26 @@ def sum_statistics(study: Study, state: Tallying, answers: Mapping[str, Answer])
         return Step(replace(state, vocabulary=found, attempt=1), tuple(events))
     total = np.add.reduce([answer.sums for answer in tallies], axis=0)
     kept = {answer.hospital for answer in tallies}
+    return summed_statistics(study, state, kept, total, events)
+
+
+def summed_statistics(
+    study: Study, state: Tallying, kept: Container[str], total: Vector, events: list[Event]
+) -> Step:
+    """What follows from the sum of the tallies of the hospitals in ``kept``."""
+    schema = with_vocabulary(study.schema, state.vocabulary or {})
     hospitals = tuple(h for h in state.hospitals if h.hospital in kept)
     if study.private:
         bounded = _standardised(study, state.hospitals, hospitals, total)
         rows = sum(h.examples for h in hospitals)
-        events.append(StatisticsReleased(state.run, len(tallies), rows, bounded.sha256))
+        events.append(StatisticsReleased(state.run, len(hospitals), rows, bounded.sha256))
         begun = _begin(study, state.run, hospitals, bounded.to_json(), None)
         return Step(RoundSetup(begun), tuple(events))
     if not total[0] > 0:
         return nothing_to_learn_from(state.run, events)
-    preparation = Preparation.from_tally(schema, total)
+    preparation = Preparation.from_tally(schema, np.asarray(total, dtype=np.float64))
     rows = int(total[0])
-    events.append(StatisticsReleased(state.run, len(tallies), rows, preparation.sha256))
+    events.append(StatisticsReleased(state.run, len(hospitals), rows, preparation.sha256))
     begun = _begin(study, state.run, hospitals, preparation.to_json(), None, total)
     return Step(RoundSetup(begun), tuple(events))
 
@@ -160,10 +166,15 @@ def _begin(
     return Progress(run, 0, hospitals, preparation, weights, rate, rounds, memory)
 
 
-def _length(study: Study, schema: Schema) -> int:
-    if study.private:
-        return 2 * len(Bounded.of(schema).features)
-    return len(slots(schema))
+def asks_words(study: Study, state: Tallying) -> bool:
+    """Whether the question is for words only, which no sum can hide."""
+    return state.vocabulary is None and study.open_words and not study.private
+
+
+def tally_length(study: Study, state: Tallying) -> int:
+    """How many sums the statistics round asks for."""
+    schema = with_vocabulary(study.schema, state.vocabulary or {})
+    return 2 * len(Bounded.of(schema).features) if study.private else len(slots(schema))
 
 
 def _standardised(

@@ -76,14 +76,26 @@ def collect(study: Study, state: Collecting, answers: Mapping[str, Answer]) -> S
         share = examples.sum() / sum(h.examples for h in progress.hospitals)
         control = share * study.rule(np.stack(controls), examples)
     names = tuple(update.hospital for update in accepted)
+    return aggregating(study, state, names, combined, int(examples.sum()), control, events)
+
+
+def aggregating(
+    study: Study,
+    state: Collecting,
+    names: tuple[str, ...],
+    combined: Vector,
+    examples: int,
+    control: Vector | None,
+    events: list[Event],
+) -> Step:
+    """The round has its combined update, of the hospitals ``names``."""
+    progress, number = state.progress, state.progress.round + 1
     absent = tuple(name for name in state.asked if name not in names)
-    total = int(examples.sum())
+    norm = float(np.linalg.norm(combined))
     events.append(
-        RoundAggregated(
-            progress.run, number, study.rule.name, names, total, float(np.linalg.norm(combined))
-        )
+        RoundAggregated(progress.run, number, study.rule.name, names, examples, norm)
     )
-    return Step(Aggregating(progress, names, absent, combined, total, control), tuple(events))
+    return Step(Aggregating(progress, names, absent, combined, examples, control), tuple(events))
 
 
 def aggregate(study: Study, state: Aggregating) -> Step:

@@ -42,6 +42,7 @@ from aegis.messages import (
 from aegis.plan import Plan
 from aegis.plan.schedule import follows_noise_rule, schedule
 from aegis.privacy.budget import Action, Advice
+from aegis.privacy.dpgd import change
 from aegis.privacy.dpsgd import DpSgd
 from aegis.privacy.filters import Cap
 from aegis.privacy.noise import SystemNoise
@@ -268,15 +269,17 @@ class Node:
         planned = schedule(agreed.plan, request.total_examples, request.hospitals, design.shape[1])
 
         def compute() -> Reply:
-            vector = noisy_gradient(
+            total = noisy_gradient(
                 np.asarray(design, dtype=np.float64),
                 rows.labels,
                 request.weights,
-                request.learning_rate,
                 planned,
                 request.hospitals,
                 self._noise.gaussian_on_grid,
             )
+            # In a sealed sum the noise stays on its grid; the step is taken on the sum.
+            sealed = agreed.plan.trust != "open"
+            vector = total if sealed else change(total, request.learning_rate, len(rows))
             return Update(request.run, request.round, self.name, vector, len(rows))
 
         event = planned.round_event

@@ -32,16 +32,13 @@ def noisy_gradient(
     design: NDArray[np.float64],
     labels: NDArray[np.int64],
     weights: Vector,
-    learning_rate: float,
     plan: DpGdSchedule,
     hospitals: int,
     noise: Noise,
 ) -> NDArray[np.float64]:
-    """The change of (coefficients, bias) by one full step on this hospital's ``design`` (n, d)."""
+    """(d + 1,) the sum of the clipped gradients of ``design`` (n, d) at ``weights``, with this
+    hospital's share of noise: whole steps of the grid."""
     records = np.hstack([design, np.full((len(design), 1), INTERCEPT)])
     inner = np.append(weights[:-1], weights[-1] / INTERCEPT)
     total = gradient_sum(records, labels, inner, plan.clip)
-    noisy = off_grid(total + noise(plan.noise_sd * plan.share(hospitals), len(total)))
-    noisy[-1] *= INTERCEPT
-    change: NDArray[np.float64] = -learning_rate / len(labels) * noisy
-    return change
+    return off_grid(total + noise(plan.noise_sd * plan.share(hospitals), len(total)))

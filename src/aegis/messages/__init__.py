@@ -15,15 +15,17 @@ from aegis.messages.learning import (
     Part,
     Refusal,
     Scores,
+    Sharing,
     Statistics,
     Tally,
     Train,
     Update,
     Vector,
 )
+from aegis.messages.stages import Stage, StageReply
 
-Request: TypeAlias = Invite | Ask | Statistics | Train | Evaluate
-Reply: TypeAlias = Enrolled | Counts | Tally | Update | Scores | Refusal
+Request: TypeAlias = Invite | Ask | Statistics | Train | Evaluate | Stage
+Reply: TypeAlias = Enrolled | Counts | Tally | Update | Scores | StageReply | Refusal
 Answer: TypeAlias = Reply | Absence
 
 __all__ = [
@@ -40,6 +42,7 @@ __all__ = [
     "Reply",
     "Request",
     "Scores",
+    "Sharing",
     "Statistics",
     "Tally",
     "Train",

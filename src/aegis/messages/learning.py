@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 Vector: TypeAlias = NDArray[np.floating]
 Part: TypeAlias = Literal["validation", "test"]
+Sharing: TypeAlias = Literal["shared", "noisy", "summed", "withheld"]
 
 WITHHELD = -1  # in place of a count
 
@@ -79,18 +80,22 @@ class Train:
 
 @dataclass(frozen=True, slots=True)
 class Evaluate:
+    """``groups`` asks for the counts by group of patients too, once, at the end."""
+
     run: str
     plan_sha256: str
     round: int
     weights: Vector
     part: Part
     preparation: str = ""
+    groups: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
     """``schema_sha256`` is the digest of the table the hospital holds, ``resources`` what it
-    declares for resource-based selection (a relative speed, above 0)."""
+    declares for resource-based selection (a relative speed, above 0), ``identity`` its public
+    signing key in hexadecimal, ``scores`` how its policy lets scores out."""
 
     run: str
     round: int
@@ -100,6 +105,8 @@ class Enrolled:
     schema_sha256: str
     policy_sha256: str = ""
     resources: float = 1.0
+    identity: str = ""
+    scores: Sharing = "shared"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +157,7 @@ class Update:
 @dataclass(frozen=True, slots=True)
 class Scores:
     """``histogram`` is (2, bins): how many negatives and positives scored in each bin. Noisy
-    scores have two bins only, and no loss."""
+    scores have two bins only, and no loss. ``groups`` is laid out as ``aegis.assurance.groups``."""
 
     run: str
     round: int
@@ -158,6 +165,7 @@ class Scores:
     histogram: NDArray[np.int64]
     loss_sum: float | None
     examples: int
+    groups: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,8 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """``shares`` holds one ciphertext for each neighbour."""
+    """``shares`` holds one ciphertext for each peer, ``seed_sha256`` the digest (32 bytes) that the
+    seed of this hospital's own mask is recognised by once it is put together again."""
 
     run: str
     round: int
@@ -73,6 +74,7 @@ class Shared:
     purpose: Purpose
     hospital: str
     shares: Mapping[str, bytes]
+    seed_sha256: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,8 @@ class Unmasked:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The opened sum of the group this hospital was in, checksum slots included."""
+    """The opened sum of the group this hospital was in, checksum slots included; ``survivors``
+    are those of the group whose vectors are in it."""
 
     run: str
     plan_sha256: str

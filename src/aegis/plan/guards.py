@@ -195,6 +195,13 @@ def privacy(plan: Plan) -> Iterator[Fault]:
             f"but trust is {plan.trust}",
             (dp_sgd, Edit({"trust": "masked", "secure_aggregation.enabled": True})),
         )
+    if mechanism == "distributed" and plan.training.solver == "sgd":
+        yield Fault(
+            ("privacy.mechanism", "training.solver"),
+            "privacy.mechanism: distributed shares out the noise of one full gradient, and "
+            "training.solver is sgd",
+            (Edit({"training.solver": "gradient"}), dp_sgd),
+        )
     if privacy.noise == "laplace" and mechanism in ("dp_sgd", "distributed"):
         yield Fault(
             ("privacy.noise", "privacy.mechanism"),

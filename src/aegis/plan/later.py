@@ -65,12 +65,6 @@ NOT_YET: Sequence[Later] = (
         {"robust_aggregation.enable_detection": False},
         "unusual updates are then not flagged",
     ),
-    Later(
-        "trust",
-        {"masked", "grouped"},
-        {"trust": "open", "secure_aggregation.enabled": False},
-        "the coordinator then sees each hospital's update",
-    ),
 )
 
 COMING_TASKS = frozenset({"vitals", "symptoms", "ecg", "pneumonia", "glaucoma", "table"})

@@ -43,6 +43,7 @@ FOLLOWING = frozenset(
 
 # What the noise-level rule decides where nobody does, in private full-batch descent.
 BY_NOISE_RULE = ("federated.num_rounds", "training.learning_rate", "privacy.max_grad_norm")
+MOST_SEALED = 100  # hospitals of one sealed sum: each exchanges keys with each
 PRIVATE = ("privacy.mechanism", "privacy.epsilon_budget", "privacy.noise_multiplier")
 
 # What each exact solver has no use for: key -> the value that means "not used".
@@ -186,6 +187,10 @@ def _preset(said: Layer) -> Iterator[tuple[str, Said]]:
             yield path, Said(value, f"preset of {task}")
 
 
+def _fit_one_sum(hospitals: Said) -> bool:
+    return not isinstance(hospitals.value, int) or 3 <= hospitals.value <= MOST_SEALED
+
+
 def _public_ranges(found: Layer, spoken: frozenset[str]) -> None:
     """Noise in steps or on updates covers no statistics: columns come to scale by public ranges.
     Where noise covers a hospital's whole update, it may scale by itself."""
@@ -231,5 +236,9 @@ def _switches(found: Layer, spoken: frozenset[str]) -> None:
         follow("trust", sealed, "secure_aggregation.enabled")
     elif on("robust_aggregation.enabled"):
         follow("trust", "open", "robust_aggregation.enabled")
+    elif "server.optimizer" in found and found["server.optimizer"].value == "cyclic":
+        follow("trust", "open", "server.optimizer: cyclic")
+    elif "federated.num_clients" in found and not _fit_one_sum(found["federated.num_clients"]):
+        follow("trust", "open", "federated.num_clients")
     trust = found["trust"].value if "trust" in found else DEFAULT_TRUST
     follow("secure_aggregation.enabled", trust in ("masked", "grouped"), "trust")

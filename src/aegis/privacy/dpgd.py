@@ -206,6 +206,14 @@ def step(weights: Matrix, noisy_sum: Grid, schedule: DpGdSchedule) -> Matrix:
     return weights - schedule.learning_rate / schedule.examples * off_grid(noisy_sum)
 
 
+def change(noisy_sum: Matrix, learning_rate: float, examples: int) -> Matrix:
+    """The change of (coefficients, bias) by one full step: ``noisy_sum`` is what ``examples``
+    records' gradients and the noise come to."""
+    moved: Matrix = -learning_rate / examples * noisy_sum
+    moved[-1] *= INTERCEPT
+    return moved
+
+
 def average_after(average: Matrix, weights: Matrix, round: int) -> Matrix:
     """The running sum t w_t / sum t, after the weights of round ``round`` (the first is 1)."""
     return average + (weights - average) * (2 / (round + 1))

@@ -29,7 +29,7 @@ from aegis.hospital.site import Site
 from aegis.messages import Vector
 from aegis.plan import Plan
 from aegis.plan.schedule import follows_noise_rule, schedule
-from aegis.privacy.dpgd import average_after
+from aegis.privacy.dpgd import average_after, change
 from aegis.privacy.filters import Cap
 from aegis.privacy.noise import SystemNoise
 from aegis.simulation.accounts import LOOSER
@@ -133,16 +133,15 @@ def _private_fit(fitted: Fitted) -> Callable[[Patients, int], Predict]:
         noise = SystemNoise().gaussian_on_grid
         weights = average = np.zeros(features + 1)
         for number in range(1, planned.rounds + 1):
-            change = noisy_gradient(
+            total = noisy_gradient(
                 patients.design,
                 patients.labels,
                 weights,
-                planned.learning_rate,
                 planned,
                 1,  # one release carries what all hospitals' shares add up to
                 noise,
             )
-            weights = weights + change
+            weights = weights + change(total, planned.learning_rate, len(patients))
             average = average_after(average, weights, number)
         return _predict(fitted, average)
 

@@ -1,0 +1,177 @@
+"""An identity: the name of a hospital or coordinator, the key it signs with, the key to seal to.
+
+Both public keys are shown to people as one fingerprint, so that one reading compares both. An
+identity changes its keys by a rotation: the new keys, signed by the old signing key (the same party
+wants it) and by the new one (it holds what it announces). Who follows the rotations from a key that
+was once compared still knows whom he talks to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aegis.errors import BadInput, CheckFailed, DataError
+from aegis.identity.keys import PublicKey, SigningKey
+from aegis.identity.sealing import SealingKey, SealingPublic
+
+ROTATION = "aegis/rotation/v1"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+
+
+def grouped(digest: bytes) -> str:
+    """The first 128 bits in groups of four hexadecimal digits, to be read aloud."""
+    digits = digest.hex()[:32]
+    return " ".join(digits[at : at + 4] for at in range(0, 32, 4))
+
+
+def canonical(document: Any) -> bytes:
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+
+
+def checked_name(name: str) -> str:
+    """A name that is also the name of a key file. Raises ``BadInput``."""
+    if not _NAME.fullmatch(name):
+        raise BadInput(
+            f"{name!r} cannot be the name of an identity",
+            "it begins with a letter or digit and has at most 63 letters, digits, _ . or -",
+        )
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class PublicIdentity:
+    name: str
+    signing: PublicKey
+    sealing: SealingPublic
+
+    @property
+    def fingerprint(self) -> str:
+        """Of both keys and the name together; what two people read to each other."""
+        return grouped(hashlib.sha256(b"aegis/identity/v1" + canonical(self.as_json())).digest())
+
+    def as_json(self) -> dict[str, str]:
+        return {"name": self.name, "signing": self.signing.hex, "sealing": self.sealing.text}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> PublicIdentity:
+        """Raises ``DataError`` for anything but the three fields ``as_json`` gives."""
+        try:
+            name, signing, sealing = (document[key] for key in ("name", "signing", "sealing"))
+            if len(document) != 3:
+                raise ValueError(f"the fields {sorted(document)}")
+            return cls(
+                checked_name(name),
+                PublicKey(bytes.fromhex(signing)),
+                SealingPublic.from_text(sealing),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError, BadInput, CheckFailed) as error:
+            raise DataError(f"this is no public identity ({error})", "ask for it again") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """``time`` is UTC seconds. Both signatures cover the old and the new identity and the time."""
+
+    old: PublicIdentity
+    new: PublicIdentity
+    time: int
+    by_old: bytes
+    by_new: bytes
+
+    @staticmethod
+    def statement(old: PublicIdentity, new: PublicIdentity, time: int) -> bytes:
+        return canonical({"old": old.as_json(), "new": new.as_json(), "time": time})
+
+    def verify(self) -> None:
+        """Raises ``CheckFailed`` unless both keys signed and the name stayed."""
+        if self.old.name != self.new.name or self.old.signing == self.new.signing:
+            raise CheckFailed(
+                f"a rotation from {self.old.name} to {self.new.name}", "a new key for the same name"
+            )
+        statement = self.statement(self.old, self.new, self.time)
+        for key, signature, which in (
+            (self.old.signing, self.by_old, "old"),
+            (self.new.signing, self.by_new, "new"),
+        ):
+            if not key.verifies(ROTATION, statement, signature):
+                raise CheckFailed(
+                    f"the rotation of {self.old.name} is not signed by its {which} key",
+                    way_out="Ask the hospital, by telephone, whether it changed its keys",
+                )
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "old": self.old.as_json(),
+            "new": self.new.as_json(),
+            "time": self.time,
+            "by_old": self.by_old.hex(),
+            "by_new": self.by_new.hex(),
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Rotation:
+        try:
+            return cls(
+                PublicIdentity.from_json(document["old"]),
+                PublicIdentity.from_json(document["new"]),
+                int(document["time"]),
+                bytes.fromhex(document["by_old"]),
+                bytes.fromhex(document["by_new"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"this is no rotation ({error})", "ask for it again") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Sensitive: whoever holds this speaks as ``name`` and reads what is sealed to it."""
+
+    name: str
+    signing: SigningKey
+    sealing: SealingKey
+    rotations: tuple[Rotation, ...] = ()
+
+    @classmethod
+    def generate(cls, name: str, hybrid: bool = False) -> Identity:
+        return cls(checked_name(name), SigningKey.generate(), SealingKey.generate(hybrid))
+
+    @property
+    def public(self) -> PublicIdentity:
+        return PublicIdentity(self.name, self.signing.public, self.sealing.public)
+
+    def rotated(self, time: int, hybrid: bool | None = None) -> Identity:
+        """The same party with new keys; its last rotation is the proof. The kind of the sealing key
+        stays unless ``hybrid`` says otherwise."""
+        stays = self.sealing.lattice is not None
+        fresh = Identity.generate(self.name, stays if hybrid is None else hybrid)
+        statement = Rotation.statement(self.public, fresh.public, time)
+        rotation = Rotation(
+            self.public,
+            fresh.public,
+            time,
+            self.signing.sign(ROTATION, statement),
+            fresh.signing.sign(ROTATION, statement),
+        )
+        return Identity(self.name, fresh.signing, fresh.sealing, (*self.rotations, rotation))
+
+    def __repr__(self) -> str:
+        return f"Identity({self.name}, {self.public.fingerprint})"
+
+
+def followed(known: PublicIdentity, rotations: Sequence[Rotation]) -> PublicIdentity:
+    """Whom ``known`` has become. Raises ``CheckFailed`` where the chain is broken or does not begin
+    at ``known``; an empty chain changes nothing."""
+    for rotation in rotations:
+        if rotation.old != known:
+            raise CheckFailed(
+                f"the rotations of {known.name} do not begin at the key that is known",
+                f"its fingerprint is {known.fingerprint}",
+            )
+        rotation.verify()
+        known = rotation.new
+    return known

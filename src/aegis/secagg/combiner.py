@@ -1,0 +1,3 @@
+"""Placeholder until the protocol stands."""
+class Combiner: ...
+CLASSES: tuple[type, ...] = ()
