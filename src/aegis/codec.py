@@ -38,13 +38,37 @@ def loads(data: bytes, classes: Iterable[type]) -> Any:
     known = {cls.__name__: cls for cls in classes}
     try:
         length = int.from_bytes(data[:8], "little")
-        header = json.loads(data[8 : 8 + length])
-        return _built(json.loads(header["__metadata__"]["document"]), load(data), known)
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if length > len(data) - 8:
+            raise ValueError(f"a header of {length} bytes")
+        header = _json(data[8 : 8 + length])
+        document = _json(header["__metadata__"]["document"])
+        arrays = load(data)
+        value = _built(document, arrays, known)
+        if set(arrays) - {"_"}:
+            raise ValueError(f"the tensor {min(arrays)!r:.40} belongs to nothing")
+        return value
+    except (SafetensorError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise DataError(
             f"these {len(data)} bytes are not a message of this version ({error})",
             way_out="Send it again, or update the older side",
         ) from error
+    except (RecursionError, ArithmeticError, MemoryError) as error:
+        raise DataError(
+            f"these {len(data)} bytes are what no sender of ours writes ({type(error).__name__})",
+            way_out="Ask its sender",
+        ) from error
+
+
+def _json(text: str | bytes) -> Any:
+    """Where a name stands twice, two readers may take different values: refused."""
+    return json.loads(text, object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice")
+    return found
 
 
 _AS_THEY_ARE = frozenset((type(None), bool, int, float, str))
@@ -79,16 +103,17 @@ def _plain(value: Any, arrays: dict[str, np.ndarray]) -> Any:
             raise TypeError(f"{type(value).__name__} does not travel")
 
 
-def _built(document: Any, arrays: Mapping[str, np.ndarray], known: Mapping[str, type]) -> Any:
+def _built(document: Any, arrays: dict[str, np.ndarray], known: Mapping[str, type]) -> Any:
+    """``arrays`` are taken out as they are used: each belongs to one place."""
     match document:
         case list():
             return tuple(_built(item, arrays, known) for item in document)
-        case {"@array": name}:
-            return arrays[name]
-        case {"@bytes": str(text)}:
+        case {"@array": name, **rest} if not rest:
+            return arrays.pop(name)
+        case {"@bytes": str(text), **rest} if not rest:
             return base64.b64decode(text, validate=True)
-        case {"@map": pairs}:
-            return {_built(k, arrays, known): _built(v, arrays, known) for k, v in pairs}
+        case {"@map": pairs, **rest} if not rest:
+            return _once([(_built(k, arrays, known), _built(v, arrays, known)) for k, v in pairs])
         case {"@is": str(name), **rest}:
             cls = known[name]
             fields = {str(key): _built(value, arrays, known) for key, value in rest.items()}

@@ -8,6 +8,7 @@
     ├── RunAborted                 3   a run that began cannot go on; its journal is kept
     │   └── NothingLearned             no finite step follows from what was returned
     └── CheckFailed                1   a check was made and did not hold
+        └── EnvelopeRefused            what came down a road is not taken; says why and from whom
 
 Foreign errors are wrapped where they enter the house, with ``raise ... from``.
 """
@@ -75,3 +76,19 @@ class NothingLearned(RunAborted):
 
 class CheckFailed(AegisError):
     exit_code = 1
+
+
+class EnvelopeRefused(CheckFailed):
+    """``reason`` is one short word for logs and counters. ``sender`` is the name only where the
+    signature proved it: a fault of somebody who is merely named is nobody's fault."""
+
+    def __init__(
+        self, reason: str, value: str, need: str = "", way_out: str = "", sender: str | None = None
+    ) -> None:
+        self.reason, self.sender = reason, sender
+        super().__init__(value, need, way_out)
+
+    def __reduce__(  # type: ignore[override]
+        self,
+    ) -> tuple[type[EnvelopeRefused], tuple[str, str, str, str, str | None]]:
+        return type(self), (self.reason, self.value, self.need, self.way_out, self.sender)

@@ -68,6 +68,19 @@ class HospitalAbsent:
 
 
 @dataclass(frozen=True, slots=True)
+class SumOpened:
+    """A sealed sum over ``survivors``, in groups of these ``sizes``; ``commitments`` are the signed
+    digests of what each hospital put into it."""
+
+    run: str
+    round: int
+    purpose: str
+    survivors: tuple[str, ...]
+    sizes: tuple[int, ...]
+    commitments: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class RoundAggregated:
     run: str
     round: int
@@ -79,7 +92,9 @@ class RoundAggregated:
 
 @dataclass(frozen=True, slots=True)
 class RoundClosed:
-    """``metrics`` are the summed ones of all hospitals; ``hospitals`` only what policy releases."""
+    """``metrics`` are the summed ones of all hospitals; ``hospitals`` only what policy releases.
+    ``next_sha256`` is the model that the next round starts from, where it is another than the one
+    that is released (the running average of private descent)."""
 
     run: str
     round: int
@@ -89,6 +104,7 @@ class RoundClosed:
     absent: tuple[str, ...] = ()
     learning_rate: float = 0.0
     part: str = "test"
+    next_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +119,149 @@ class RunEnded:
     model_sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class RosterFixed:
+    """Public signing keys, hexadecimal: of whoever signs this run's checkpoints, and of the
+    hospitals that cosign them."""
+
+    run: str
+    coordinator: str
+    hospitals: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyChanged:
+    """``signature`` is the old key's on the new one; ``name`` a hospital, or empty for the
+    coordinator. Keys and signature are hexadecimal."""
+
+    run: str
+    name: str
+    before: str
+    after: str
+    signature: str
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateCommitted:
+    """The digest of what a hospital put into a sealed sum, with a nonce that stays there, and its
+    signature on it: in a dispute an auditor asks for the opening. Both hexadecimal."""
+
+    run: str
+    round: int
+    attempt: int
+    purpose: str
+    hospital: str
+    commitment: str
+    signature: str
+
+
+@dataclass(frozen=True, slots=True)
+class HospitalFlagged:
+    """``detector`` found this hospital's update unlike the others, by ``score``."""
+
+    run: str
+    round: int
+    hospital: str
+    detector: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class WitnessRefused:
+    """A hospital did not cosign a checkpoint of this log, and why."""
+
+    run: str
+    round: int
+    hospital: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetSpent:
+    """What a hospital's ledger says this run spent there, and how far the ledger had come."""
+
+    run: str
+    hospital: str
+    epsilon: float
+    epsilon_rdp: float
+    delta: float
+    releases: int
+    ledger_rows: int
+    ledger_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStored:
+    """``parent`` is the version that training started from, or empty; ``card_sha256`` covers the
+    model's card, preparation of its inputs included."""
+
+    run: str
+    model_sha256: str
+    parent: str
+    card_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class MembershipAudited:
+    """``auc`` is that of the strongest attack."""
+
+    run: str
+    model_sha256: str
+    verdict: str
+    auc: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class FairnessAssessed:
+    """``violations`` names each measure that passed its threshold."""
+
+    run: str
+    model_sha256: str
+    violations: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPromoted:
+    """From now on this version is the one in use, instead of ``before``; a rollback is the
+    promotion of an older one."""
+
+    run: str
+    model_sha256: str
+    before: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigChanged:
+    """``what`` was changed; the digests are of its canonical text."""
+
+    run: str
+    what: str
+    before_sha256: str
+    after_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """``what`` left the data root as a file with this digest."""
+
+    run: str
+    what: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunSealed:
+    """A run's log is complete: its size, its root, and the digests of its last checkpoint and of
+    its result."""
+
+    run: str
+    size: int
+    root: str
+    checkpoint_sha256: str
+    result_sha256: str
+
+
 Event: TypeAlias = (
     RunStarted
     | HospitalJoined
@@ -110,9 +269,23 @@ Event: TypeAlias = (
     | RoundOpened
     | ReplyQuarantined
     | HospitalAbsent
+    | SumOpened
     | RoundAggregated
     | RoundClosed
     | RunEnded
+    | RosterFixed
+    | KeyChanged
+    | UpdateCommitted
+    | HospitalFlagged
+    | WitnessRefused
+    | BudgetSpent
+    | ModelStored
+    | MembershipAudited
+    | FairnessAssessed
+    | ModelPromoted
+    | ConfigChanged
+    | Exported
+    | RunSealed
 )
 Listener: TypeAlias = Callable[[Event], None]
 

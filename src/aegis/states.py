@@ -23,8 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aegis.messages import Enrolled, Part, Vector
-from aegis.secagg import combiner
-from aegis.secagg.combiner import Combiner
+from aegis.secagg import sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +126,7 @@ class SealedScores:
     histogram: NDArray[np.int64] | None
     loss_sum: float | None
     reason: str = ""
+    groups: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +150,13 @@ class Sealing:
     """``of`` is what the sum is for; ``combiner`` where the protocol stands."""
 
     of: Tallying | Collecting | Broadcasting
-    combiner: Combiner
+    combiner: sums.Combiner | sums.Opening
 
 
 @dataclass(frozen=True, slots=True)
 class Terminated:
-    """``histograms`` and ``losses`` are the released scores of the final model, by hospital."""
+    """``histograms`` and ``losses`` are the released scores of the final model, by hospital, and
+    ``groups`` the counts by group of patients (``aegis.assurance.groups``)."""
 
     progress: Progress
     status: Literal["completed", "stopped"]
@@ -164,6 +165,7 @@ class Terminated:
     histograms: Mapping[str, NDArray[np.int64]]
     losses: Mapping[str, float | None]
     sealed: SealedScores | None = None
+    groups: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +208,7 @@ CLASSES: tuple[type, ...] = (
     Best,
     StartingPoint,
     Enrolled,
-    *combiner.CLASSES,
+    *sums.CLASSES,
 )
 
 

@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from aegis.coordinator.closing import chosen
-from aegis.coordinator.steps import Study, asks, step
+from aegis.coordinator.sealing import begins
+from aegis.coordinator.steps import Study, asks, sealed, step
 from aegis.errors import AegisError, RunAborted
 from aegis.events import Event, Listener, RunStarted
 from aegis.states import (
@@ -22,6 +23,7 @@ from aegis.states import (
     Idle,
     Registration,
     RoundSetup,
+    Sealing,
     StartingPoint,
     State,
     Terminated,
@@ -42,11 +44,14 @@ def federate(
     resume_from: State | None = None,
     start: StartingPoint | None = None,
     rest: Callable[[float], None] = time.sleep,
+    stages_last: bool = True,
 ) -> Terminated:
     """Run to the end and return how it ended.
 
     Raises ``RunAborted`` where the run cannot go on; its journal then holds the reason. Listeners
     are told after each save, in order; one that fails is logged and does not stop a federation.
+    ``stages_last``: hospitals outlive this process, so that a sealed sum can be gone on with in the
+    middle; else the state around it is saved, and after a restart its sum begins anew.
     """
     state = resume_from if resume_from is not None else Idle()
     pending: list[Event] = []
@@ -65,10 +70,11 @@ def federate(
         state = Registration(run, tuple(transport.hospitals()), start=start)
     deadline = study.plan.federated.deadline_s
     while not isinstance(state, Terminated | Failed):
-        state = _obeyed(study, run, state, journal, rest)
+        state = sealed(study, _obeyed(study, run, state, journal, rest))
         requests = asks(study, state)
-        if requests:
-            _save(journal, run, state, pending, listeners)
+        if requests and (stages_last or not isinstance(state, Sealing) or begins(state)):
+            kept = state.of if isinstance(state, Sealing) and not stages_last else state
+            _save(journal, run, kept, pending, listeners)
             pending = []
         answers = transport.ask(requests, deadline) if requests else {}
         done = step(study, state, answers)
@@ -99,7 +105,8 @@ def _obeyed(
         rest(0.2)
     if command != "stop":
         return state
-    match state:
+    inner = state.of if isinstance(state, Sealing) else state
+    match inner:
         case RoundSetup(progress=progress) | Collecting(progress=progress):
             return chosen(study.plan, progress, "stopped by command", "stopped")
         case _:

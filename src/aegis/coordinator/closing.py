@@ -24,6 +24,7 @@ from aegis.states import (
     Broadcasting,
     Progress,
     RoundSetup,
+    SealedScores,
     State,
     Terminated,
     released,
@@ -60,8 +61,10 @@ def close(
     model: Callable[[str], Perceptron],
     state: Broadcasting,
     answers: Mapping[str, Answer],
+    group_counts: int = 0,
 ) -> tuple[State, tuple[Event, ...]]:
-    """Close the round, or after the final evaluation the run."""
+    """Close the round, or after the final evaluation the run. ``group_counts`` is how many counts
+    by group of patients the plan lays out."""
     events: list[Event] = []
     progress = state.progress
     scores: list[Scores] = []
@@ -69,16 +72,17 @@ def close(
         if hospital.hospital not in answers:
             continue
         answer = answers[hospital.hospital]
-        fault = fault_of_scores(answer, hospital, progress.run, progress.round)
+        fault = fault_of_scores(answer, hospital, progress.run, progress.round, group_counts)
         if fault is None and isinstance(answer, Scores):
             scores.append(answer)
         else:
             name = hospital.hospital
             events.append(set_aside(progress.run, progress.round, answer, name, fault or ""))
-    digest = model_sha256(model(progress.preparation), released(progress))
+    net, shown = model(progress.preparation), released(progress)
+    digest = model_sha256(net, shown)
     if state.final:
         return _finish(state, scores, digest, events)
-    measured = summed(scores)
+    measured = summed(scores, state.sealed)
     events.append(
         RoundClosed(
             progress.run,
@@ -89,6 +93,7 @@ def close(
             state.absent,
             progress.learning_rate,
             state.part,
+            next_sha256="" if shown is progress.weights else model_sha256(net, progress.weights),
         )
     )
     progress = _judged(plan, progress, measured)
@@ -114,12 +119,15 @@ def chosen(
     return Broadcasting(progress, "test", final=True, reason=reason, status=status)
 
 
-def summed(scores: list[Scores]) -> dict[str, float | None]:
+def summed(scores: list[Scores], sealed: SealedScores | None = None) -> dict[str, float | None]:
     """Metrics of all hospitals' rows together, from counts alone; empty where none scored."""
-    if not scores:
+    found = [(answer.histogram, answer.loss_sum) for answer in scores]
+    if sealed is not None and sealed.histogram is not None:
+        found.append((sealed.histogram, sealed.loss_sum))
+    if not found:
         return {}
-    histogram = np.add.reduce([answer.histogram for answer in scores])
-    return metrics(histogram, total_loss([answer.loss_sum for answer in scores]))
+    histogram = np.add.reduce([histogram for histogram, _ in found])
+    return metrics(histogram, total_loss([loss for _, loss in found]))
 
 
 def total_loss(losses: Sequence[float | None]) -> float | None:
@@ -144,6 +152,8 @@ def _finish(
         number,
         {answer.hospital: answer.histogram for answer in scores},
         {answer.hospital: answer.loss_sum for answer in scores},
+        state.sealed,
+        groups={a.hospital: a.groups for a in scores if a.groups is not None},
     )
     told = RunEnded(progress.run, state.status, state.reason, progress.round, number, digest)
     return ended, (*events, told)

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from aegis.assurance.groups import size
 from aegis.coordinator import closing
 from aegis.coordinator.joining import register, sum_statistics
 from aegis.coordinator.rounds import aggregate, collect, control, open_round
+from aegis.coordinator.sealing import open_sums, sealed, stage_requests
 from aegis.coordinator.study import Step, Study
 from aegis.messages import (
     Answer,
@@ -30,6 +32,7 @@ from aegis.states import (
     Idle,
     Registration,
     RoundSetup,
+    Sealing,
     State,
     Tallying,
     Terminated,
@@ -75,8 +78,13 @@ def asks(study: Study, state: State) -> Mapping[str, Request]:
                 released(progress),
                 state.part,
                 progress.preparation,
+                state.final,
             )
-            return {h.hospital: scoring for h in progress.hospitals}
+            done = state.sealed is not None
+            asked = [h for h in progress.hospitals if not (done and h.scores == "summed")]
+            return {h.hospital: scoring for h in asked}
+        case Sealing(of=of):
+            return stage_requests(state, asks(study, of))
         case Idle() | RoundSetup() | Aggregating() | Terminated() | Failed():
             return {}
 
@@ -95,10 +103,14 @@ def step(study: Study, state: State, answers: Mapping[str, Answer]) -> Step:
         case Aggregating():
             return aggregate(study, state)
         case Broadcasting():
-            after, events = closing.close(study.plan, study.model, state, answers)
+            after, events = closing.close(
+                study.plan, study.model, state, answers, size(study.groupings)
+            )
             return Step(after, events)
+        case Sealing():
+            return open_sums(study, state, answers)
         case Idle() | Terminated() | Failed():
             return Step(state)
 
 
-__all__ = ["Step", "Study", "asks", "step"]
+__all__ = ["Step", "Study", "asks", "sealed", "step"]

@@ -30,6 +30,7 @@ from aegis.states import (
     State,
 )
 from aegis.tasks.bounded import Bounded
+from aegis.tasks.groups import Grouping, groupings
 from aegis.tasks.models import Perceptron, network
 from aegis.tasks.task import Schema
 
@@ -76,6 +77,11 @@ class Study:
         features = len(Bounded.of(self.schema).features)
         examples = sum(hospital.examples for hospital in hospitals)
         return schedule(self.plan, examples, len(hospitals), features)
+
+    @cached_property
+    def groupings(self) -> tuple[Grouping, ...]:
+        """The groups of patients between which the plan asks for fairness."""
+        return groupings(self.schema, self.plan.fairness.attributes)
 
     @cached_property
     def open_words(self) -> bool:

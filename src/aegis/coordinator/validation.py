@@ -77,7 +77,9 @@ def fault_of_tally(
     return None
 
 
-def fault_of_scores(answer: Answer, enrolled: Enrolled, run: str, round: int) -> str | None:
+def fault_of_scores(
+    answer: Answer, enrolled: Enrolled, run: str, round: int, group_counts: int = 0
+) -> str | None:
     if (fault := _misplaced(answer, enrolled, run, round)) is not None:
         return fault
     if not isinstance(answer, Scores):
@@ -89,6 +91,11 @@ def fault_of_scores(answer: Answer, enrolled: Enrolled, run: str, round: int) ->
         return f"the histogram counts {int(histogram.sum())} rows, the message {answer.examples}"
     if answer.loss_sum is not None and not np.isfinite(answer.loss_sum):
         return "the summed loss is not finite"
+    if (groups := answer.groups) is not None:
+        if groups.shape != (group_counts,) or groups.dtype != np.int64:
+            return f"the counts by group are not {group_counts} whole numbers"
+        if ((groups < 0) | (groups > MOST_PATIENTS * 2**20)).any():
+            return "the counts by group hold a number that cannot be"
     return None
 
 

@@ -19,11 +19,13 @@ from numpy.typing import NDArray
 from aegis.errors import AegisError, DataError
 from aegis.evaluation.histogram import score
 from aegis.hospital.counting import counted
+from aegis.hospital.grouping import Counting, Grouped
 from aegis.hospital.mechanisms import TRAIN, Mechanism, charged, fault_of, protected
 from aegis.hospital.policy import Policy
 from aegis.hospital.private import noisy_gradient, noisy_statistics
 from aegis.hospital.release import Account, fault_of_target
 from aegis.hospital.scoring import released_scores
+from aegis.hospital.sealing import Seal, SealedSums
 from aegis.hospital.site import Designs, Memory, Site, VolatileMemory
 from aegis.messages import (
     Ask,
@@ -33,12 +35,14 @@ from aegis.messages import (
     Refusal,
     Reply,
     Request,
+    Scores,
     Statistics,
     Tally,
     Train,
     Update,
     Vector,
 )
+from aegis.messages.stages import Advertise, Confirm, Mask, Opened, Share, Stage, Unmask
 from aegis.plan import Plan
 from aegis.plan.schedule import follows_noise_rule, schedule
 from aegis.privacy.budget import Action, Advice
@@ -47,6 +51,7 @@ from aegis.privacy.dpsgd import DpSgd
 from aegis.privacy.filters import Cap
 from aegis.privacy.noise import SystemNoise
 from aegis.tasks.bounded import Bounded, read_preparation
+from aegis.tasks.groups import groupings
 from aegis.tasks.models import Perceptron, network
 from aegis.tasks.preparation import Preparation, tally, vocabulary, with_vocabulary
 from aegis.tasks.task import find_task
@@ -95,13 +100,14 @@ class Agreed:
 
 @dataclass(frozen=True)
 class Work:
-    """An admitted request for training, with the job it became, and the mechanism that was charged
-    for it where the plan is private."""
+    """An admitted request for training, with the job it became, the mechanism that was charged for
+    it where the plan is private, and the sealed sum that it is for."""
 
     request: Train
     job: Job
     control: Vector | None = None
     mechanism: Mechanism | None = None
+    stage: Mask | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +118,12 @@ class Scoring:
     model: Perceptron
     design: NDArray[np.floating]
     labels: NDArray[np.int64]
+    counting: Counting | None = None
+    stage: Mask | None = None
+
+    def grouped(self, logits: NDArray[np.floating]) -> Grouped | None:
+        """The counts by group of patients, where they were asked for."""
+        return None if self.counting is None else self.counting.counted(logits, self.labels)
 
 
 class Node:
@@ -127,6 +139,7 @@ class Node:
         account: Account | None = None,
         policy: Policy | None = None,
         advised: Callable[[str, int, Advice], None] | None = None,
+        seal: Seal | None = None,
     ) -> None:
         self.site = site
         self.account = account
@@ -139,6 +152,8 @@ class Node:
         self._own: dict[str, str] = {}
         self._advised = advised or self._log_advice
         self._last_advice: dict[str, Action] = {}
+        self._seal = seal
+        self._sums = None if seal is None else SealedSums(site.name, seal)
 
     @property
     def name(self) -> str:
@@ -152,7 +167,8 @@ class Node:
                     return self.finish(work, trainer.train(work.job))
                 case Scoring() as scoring:
                     logits = scoring.model.logits(scoring.request.weights, scoring.design)
-                    return self.scored(scoring, *score(logits, scoring.labels))
+                    found = score(logits, scoring.labels)
+                    return self.scored(scoring, *found, scoring.grouped(logits))
                 case reply:
                     return reply
         except AegisError as error:
@@ -190,15 +206,31 @@ class Node:
             len(work.job.labels),
             control=change,
         )
-        return reply if mechanism is None else self._accountable().store(TRAIN, reply)
+        stored = reply if mechanism is None else self._accountable().store(TRAIN, reply)
+        return self._sealed(work.stage, stored)
 
-    def scored(self, scoring: Scoring, histogram: NDArray[np.int64], loss_sum: float) -> Reply:
+    def scored(
+        self,
+        scoring: Scoring,
+        histogram: NDArray[np.int64],
+        loss_sum: float,
+        groups: Grouped | None = None,
+    ) -> Reply:
         """What the policy lets out of these scores."""
         noise = self._noise.gaussian_on_grid
         try:
-            return released_scores(
-                scoring.request, self.name, histogram, loss_sum, self._policy, self.account, noise
+            released = released_scores(
+                scoring.request,
+                self.name,
+                histogram,
+                loss_sum,
+                self._policy,
+                self.account,
+                noise,
+                groups,
+                sealed=scoring.stage is not None,
             )
+            return self._sealed(scoring.stage, released)
         except AegisError as error:
             return self.refusal(scoring.request, error)
 
@@ -208,12 +240,54 @@ class Node:
                 return self._enrol(request)
             case Ask():
                 return self._counted(request)
-            case Statistics():
+            case Statistics() | Train():
+                self._refuse_bare(request)
+                if isinstance(request, Train):
+                    return self._work(request)
                 return self._statistics(request)
-            case Train():
-                return self._work(request)
             case Evaluate():
                 return self._scoring(request)
+            case Mask():
+                return self._masking(request)
+            case Advertise() | Share() | Confirm() | Unmask() | Opened():
+                plan = self._agreed(request).plan
+                return self._sealing().answer(plan, self.site.schema.sha256, request)
+
+    def _masking(self, stage: Mask) -> Work | Scoring | Reply:
+        """The question inside the seal, admitted like any other; its answer leaves masked."""
+        self._agreed(stage)
+        kept = self._sealing().kept(stage)
+        if kept is not None:
+            return kept
+        match stage.inner:
+            case Train():
+                found: Work | Scoring | Reply = self._work(stage.inner)
+            case Statistics():
+                found = self._statistics(stage.inner)
+            case Evaluate():
+                found = self._scoring(stage.inner)
+        match found:
+            case Work() | Scoring():
+                return replace(found, stage=stage)
+            case reply:
+                return self._sealed(stage, reply)
+
+    def _sealed(self, stage: Mask | None, reply: Reply) -> Reply:
+        if stage is None or not isinstance(reply, Update | Tally | Scores):
+            return reply
+        return self._sealing().masked(self._agreed(stage).plan, stage, reply)
+
+    def _sealing(self) -> SealedSums:
+        if self._sums is None:
+            raise DataError("this hospital has no key and no roster for sealed sums")
+        return self._sums
+
+    def _refuse_bare(self, request: Train | Statistics) -> None:
+        """Raises where the plan lets this leave in a sealed sum only. Words are no sum: they leave
+        bare, each standing for the minimum cell of rows or more."""
+        words = isinstance(request, Statistics) and request.vocabulary is None
+        if self._agreed(request).plan.trust != "open" and not words:
+            raise DataError("the plan lets this leave a hospital in a sealed sum only")
 
     def _enrol(self, request: Invite) -> Reply:
         plan = Plan.from_json(request.plan_json)
@@ -222,7 +296,11 @@ class Node:
         reason = self._approve(plan) or self._privacy_fault(plan)
         if reason is not None:
             return Refusal(request.run, request.round, self.name, reason)
+        if plan.trust != "open" and self._sums is None:
+            reason = f"the plan is {plan.trust} and this hospital has no key for sealed sums"
+            return Refusal(request.run, request.round, self.name, reason)
         self._runs[request.run] = Agreed.to(plan)
+        beacon = None if self._sums is None else self._sums.beacon(request.run, plan)
         return Enrolled(
             request.run,
             request.round,
@@ -231,6 +309,9 @@ class Node:
             held_out=len(self.site.test),
             schema_sha256=self.site.schema.sha256,
             resources=self.site.resources,
+            identity="" if self._seal is None else self._seal.key.public.hex,
+            anchor=b"" if beacon is None else beacon.anchor,
+            scores=self._policy.scores,
         )
 
     def _privacy_fault(self, plan: Plan) -> str | None:
@@ -371,14 +452,18 @@ class Node:
         preparation = self._preparation(agreed.plan, request.preparation)
         model = agreed.model(preparation)
         design = self._designs.of(request.part, preparation, model.dtype)
-        return Scoring(request, model, design, self.site.part(request.part).labels)
+        rows, counting = self.site.part(request.part), None
+        if request.groups:
+            asked = groupings(self.site.schema, agreed.plan.fairness.attributes)
+            counting = Counting.of(asked, rows)
+        return Scoring(request, model, design, rows.labels, counting)
 
     def _log_advice(self, run: str, round: int, advice: Advice) -> None:
         grave = advice.action in (Action.INCREASE_NOISE, Action.HALT)
         level = logging.WARNING if grave else logging.INFO
         log.log(level, "%s, %s round %d: %s", self.name, run, round, advice.reason)
 
-    def _agreed(self, request: Ask | Statistics | Train | Evaluate) -> Agreed:
+    def _agreed(self, request: Ask | Statistics | Train | Evaluate | Stage) -> Agreed:
         agreed = self._runs.get(request.run)
         if agreed is None:
             raise DataError(f"this hospital was not invited to the run {request.run}")

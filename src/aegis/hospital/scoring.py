@@ -2,6 +2,7 @@
 
     shared     the whole histogram: for public demonstration data
     noisy      four counts (right and wrong, ill and well) with noise, charged to the ledger
+    summed     the whole histogram, inside a sealed sum only
     withheld   nothing
 
 One held-out record stands in one of the four counts, so adding or removing it changes them by one:
@@ -11,12 +12,14 @@ sensitivity 1. Noisy counts are rounded and cut off at nought afterwards, which 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aegis.errors import DataError
 from aegis.evaluation.histogram import BINS, HALF
+from aegis.hospital.grouping import Grouped, noisy_groups
 from aegis.hospital.policy import Policy
 from aegis.hospital.release import Account
 from aegis.messages import Evaluate, Refusal, Reply, Scores
@@ -36,14 +39,22 @@ def released_scores(
     policy: Policy,
     account: Account | None,
     noise: Noise,
+    groups: Grouped | None = None,
+    sealed: bool = False,
 ) -> Reply:
-    """The reply to a request for scores, from the exact histogram (2, bins)."""
+    """The reply to a request for scores, from the exact histogram (2, bins), and the exact counts
+    by group where they were asked for. ``sealed``: it leaves inside a sealed sum."""
     run, round = request.run, request.round
     if policy.scores == "withheld":
         return Refusal(run, round, hospital, "withheld by this hospital's policy")
-    if policy.scores == "shared":
+    if policy.scores == "summed" and not sealed:
+        return Refusal(run, round, hospital, "this hospital's scores leave in a sealed sum only")
+    if policy.scores == "noisy" and sealed:
+        return Refusal(run, round, hospital, "this hospital's scores leave with noise only")
+    if policy.scores in ("shared", "summed"):
         examples = int(histogram.sum())
-        return Scores(run, round, hospital, histogram, loss_sum, examples)
+        by_group = None if groups is None else groups.counts
+        return Scores(run, round, hospital, histogram, loss_sum, examples, by_group)
     if account is None:
         raise DataError("this hospital releases noisy scores only, and has no privacy ledger")
     sigma = gaussian_sigma(policy.score_epsilon, policy.delta)
@@ -56,16 +67,21 @@ def released_scores(
         coarse[:, HALF - 1], coarse[:, HALF] = counts[:, 0], counts[:, 1]
         return Scores(run, round, hospital, coarse, None, int(counts.sum()))
 
+    def grouped(reply: Reply) -> Reply:
+        if groups is None or not isinstance(reply, Scores):
+            return reply
+        return replace(reply, groups=noisy_groups(groups, reply, policy, account, noise))
+
     # Scores have a budget of their own: training may spend the run's to the last.
     budget = Cap(policy.epsilon_cap, policy.delta)
     own = f"{run} scores"
     kept = account.kept(own, round, request.part)
     if kept is not None:
-        return kept
+        return grouped(kept)
     event = GaussianRelease(sigma)
     refusal = account.refused(own, round, request.part, hospital, event, budget)
     if refusal is not None:
         return Refusal(run, round, hospital, refusal.reason)
     reply = compute()
     account.store(request.part, reply, run=own)
-    return reply
+    return grouped(reply)

@@ -95,7 +95,8 @@ class Evaluate:
 class Enrolled:
     """``schema_sha256`` is the digest of the table the hospital holds, ``resources`` what it
     declares for resource-based selection (a relative speed, above 0), ``identity`` its public
-    signing key in hexadecimal, ``scores`` how its policy lets scores out."""
+    signing key in hexadecimal, ``anchor`` the end of its hash chain where groups are drawn,
+    ``scores`` how its policy lets scores out."""
 
     run: str
     round: int
@@ -106,6 +107,7 @@ class Enrolled:
     policy_sha256: str = ""
     resources: float = 1.0
     identity: str = ""
+    anchor: bytes = b""
     scores: Sharing = "shared"
 
 

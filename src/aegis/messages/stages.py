@@ -15,7 +15,7 @@ of unsigned 64-bit (or 32-bit) integers, the ring that all hospitals share.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -23,17 +23,22 @@ from numpy.typing import NDArray
 
 from aegis.messages.learning import Evaluate, Statistics, Train
 
-Purpose: TypeAlias = Literal["statistics", "train", "evaluate"]
+Purpose: TypeAlias = Literal["statistics", "train", "evaluate", "final"]
 Ring: TypeAlias = NDArray[np.uint64] | NDArray[np.uint32]
 
 
 @dataclass(frozen=True, slots=True)
 class Advertise:
+    """``hospitals`` are all that are asked for this sum; their keys are what each one pinned.
+    ``anchors``: the ends of their hash chains, where groups are drawn."""
+
     run: str
     plan_sha256: str
     round: int
     attempt: int
     purpose: Purpose
+    hospitals: tuple[str, ...]
+    anchors: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ leaves a hospital.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -20,10 +21,13 @@ from numpy.typing import NDArray
 
 from aegis.errors import DataError
 from aegis.evaluation.histogram import BINS
+from aegis.identity.roster import Roster
 from aegis.messages import Scores, Tally, Update
 from aegis.messages.stages import Purpose, Ring
 from aegis.plan.plan import Plan, follows_noise_rule
+from aegis.secagg.context import LEAST, Context, framed, threshold
 from aegis.secagg.encoding import Encoding, Slot
+from aegis.secagg.topology import Topology, complete, groups
 
 MOST_HOSPITALS = 256
 MOST_ROWS = 2**20
@@ -86,7 +90,7 @@ def layout(purpose: Purpose, plan: Plan, size: int, control: bool = False) -> La
             slots, wide = [Slot("sums", size, NOISY_BOUND, GRID_BITS)], []
         case "statistics":
             slots, wide = [], [("sums", size)]
-        case "evaluate":
+        case "evaluate" | "final":
             slots, wide = [Slot("histogram", 2 * BINS, MOST_ROWS, 0)], [("loss", 1)]
             if size:
                 slots.append(Slot("groups", size, MOST_ROWS, 0))
@@ -97,6 +101,34 @@ def layout(purpose: Purpose, plan: Plan, size: int, control: bool = False) -> La
         ]
     encoding = Encoding((rows, *slots), MOST_HOSPITALS)
     return Layout(encoding, frozenset(name for name, _ in wide))
+
+
+def topology(plan: Plan, anchors: Mapping[str, bytes]) -> Topology:
+    """Who masks with whom."""
+    return groups(LEAST, anchors) if plan.trust == "grouped" else complete()
+
+
+def context(
+    run: str,
+    round: int,
+    attempt: int,
+    purpose: Purpose,
+    roster: Roster,
+    plan_sha256: str,
+    schema_sha256: str,
+    anchors: Mapping[str, bytes],
+) -> Context:
+    """The name of one attempt at one sum. The anchors are part of it, so that hospitals that were
+    shown different ones find no common sum."""
+    digest = hashlib.sha256(schema_sha256.encode())
+    for name in sorted(anchors):
+        digest.update(framed(name, anchors[name]))
+    return Context(run, round, attempt, purpose, roster.sha256, plan_sha256, digest.hexdigest())
+
+
+def least_survivors(plan: Plan, asked: int) -> int:
+    """How many of ``asked`` hospitals must be in a sum that is opened."""
+    return max(threshold(asked), min(plan.quorum(asked), asked))
 
 
 def parts_of(reply: Update | Tally | Scores, plan: Plan) -> dict[str, NDArray[np.float64]]:
@@ -117,6 +149,8 @@ def parts_of(reply: Update | Tally | Scores, plan: Plan) -> dict[str, NDArray[np
                 "histogram": reply.histogram.astype(np.float64).ravel(),
                 "loss": np.array([reply.loss_sum]),
             }
+            if reply.groups is not None:
+                found["groups"] = reply.groups.astype(np.float64).ravel()
     return {"examples": examples, **found}
 
 

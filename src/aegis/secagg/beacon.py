@@ -20,15 +20,15 @@ from aegis.messages.stages import Purpose
 from aegis.secagg.context import Context
 
 LINK_BYTES = 32
-_ORDER: dict[Purpose, int] = {"statistics": 0, "train": 1, "evaluate": 2}
+_ORDER: dict[Purpose, int] = {"statistics": 0, "train": 1, "evaluate": 2, "final": 3}
 
 
 def place(context: Context, attempts: int) -> int:
     """How many links before the anchor: grows with the order in which sums are asked for."""
-    if not 1 <= context.attempt <= attempts:
+    if not 0 <= context.attempt <= attempts:
         raise BadInput(f"attempt {context.attempt} of {attempts}")
     step = context.round * len(_ORDER) + _ORDER[context.purpose]
-    return step * attempts + context.attempt
+    return step * (attempts + 1) + context.attempt + 1
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -44,7 +44,7 @@ class Beacon:
 
     @property
     def length(self) -> int:
-        return (self.rounds + 1) * len(_ORDER) * self.attempts + 1
+        return (self.rounds + 1) * len(_ORDER) * (self.attempts + 1)
 
     @property
     def anchor(self) -> bytes:

@@ -8,10 +8,12 @@ a round can lower it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from aegis.errors import BadInput, CheckFailed
 from aegis.messages.stages import Purpose
+
+Bytes: TypeAlias = bytes  # where a property of that name hides it
 
 DOMAIN = "aegis/secagg/v1"
 LEAST = 3  # hospitals in any sum that is opened
@@ -22,11 +24,10 @@ def framed(*parts: bytes | str | int) -> bytes:
     """The parts behind their lengths: no two lists of parts give the same bytes."""
     found = []
     for part in parts:
-        match part:
-            case int():
-                part = part.to_bytes(8, "big")
-            case str():
-                part = part.encode()
+        if isinstance(part, int):
+            part = part.to_bytes(8, "big")
+        elif isinstance(part, str):
+            part = part.encode()
         found.append(len(part).to_bytes(4, "big") + part)
     return b"".join(found)
 
@@ -55,7 +56,7 @@ class Context:
     schema_sha256: str
 
     @property
-    def bytes(self) -> bytes:
+    def bytes(self) -> Bytes:
         return framed(
             DOMAIN,
             self.run,
@@ -67,7 +68,7 @@ class Context:
             self.schema_sha256,
         )
 
-    def bound(self, *parts: bytes | str | int) -> bytes:
+    def bound(self, *parts: Bytes | str | int) -> Bytes:
         """The parts, bound to this context."""
         return framed(self.bytes, *parts)
 

@@ -125,8 +125,12 @@ class Encoding:
     def decode(self, total: Ring) -> dict[str, NDArray[np.float64]]:
         """The sums of each slot (float64: exact up to 2^53 steps of the grid)."""
         integers = self.integers(total)
-        scales = {slot.name: 2.0**-slot.scale_bits for slot in self.slots}
-        return {name: part * scales[name] for name, part in integers.items()}
+        found: dict[str, NDArray[np.float64]] = {}
+        for slot in self.slots:
+            numbers = integers[slot.name].astype(np.float64)
+            numbers *= 2.0**-slot.scale_bits
+            found[slot.name] = numbers
+        return found
 
     def _stretches(self) -> Iterator[tuple[Slot, slice]]:
         start = 0

@@ -33,7 +33,9 @@ def agreed(private: bytes, public: bytes, info: bytes) -> bytes:
         theirs = X25519PublicKey.from_public_bytes(public)
         secret = X25519PrivateKey.from_private_bytes(private).exchange(theirs)
     except ValueError as error:
-        raise CheckFailed("a public key that no honest hospital makes", "X25519, RFC 7748") from error
+        raise CheckFailed(
+            "a public key that no honest hospital makes", "X25519, RFC 7748"
+        ) from error
     return derived(secret, info)
 
 
@@ -57,7 +59,7 @@ def add_masks(vector: Ring, added: Sequence[bytes], subtracted: Sequence[bytes] 
     plus = [_stream(key) for key in added]
     minus = [_stream(key) for key in subtracted]
     room = np.zeros(BLOCK_BYTES + 15, np.uint8)
-    buffer, mask = memoryview(room), room[:BLOCK_BYTES].view(vector.dtype)
+    buffer, mask = room.data, room[:BLOCK_BYTES].view(vector.dtype)
     zeros = memoryview(bytes(BLOCK_BYTES))
     length = BLOCK_BYTES // vector.itemsize
     for start in range(0, vector.size, length):
@@ -75,7 +77,7 @@ def add_masks(vector: Ring, added: Sequence[bytes], subtracted: Sequence[bytes] 
 def keystream(key: bytes, size: int) -> np.ndarray:
     """The first ``size`` unsigned 64-bit numbers of a key's stream."""
     room = np.zeros(8 * size + 15, np.uint8)
-    _stream(key).update_into(bytes(8 * size), memoryview(room))
+    _stream(key).update_into(bytes(8 * size), room.data)
     return room[: 8 * size].view("<u8")
 
 

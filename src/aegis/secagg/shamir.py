@@ -74,7 +74,10 @@ def decode(shares: Mapping[int, bytes], threshold: int) -> Polynomial | None:
     nothing where there is none."""
     places = sorted(shares)
     count = len(places)
-    before, rest = _through_zero(places), _interpolated(places, [element(shares[p]) for p in places])
+    before, rest = (
+        _through_zero(places),
+        _interpolated(places, [element(shares[p]) for p in places]),
+    )
     v0: Polynomial = []
     v1: Polynomial = [1]
     while 2 * (len(rest) - 1) >= count + threshold:
@@ -91,7 +94,9 @@ def element(share: bytes) -> int:
     """Raises ``CheckFailed`` for bytes that are no share."""
     number = int.from_bytes(share, "big")
     if len(share) != SHARE_BYTES or number >= PRIME:
-        raise CheckFailed(f"a share of {len(share)} bytes", f"a number below 2^521-1 in {SHARE_BYTES}")
+        raise CheckFailed(
+            f"a share of {len(share)} bytes", f"a number below 2^521-1 in {SHARE_BYTES}"
+        )
     return number
 
 
@@ -149,7 +154,9 @@ def _interpolated(places: Sequence[int], values: Sequence[int]) -> Polynomial:
             steps[row] = (steps[row] - steps[row - 1]) * gap % PRIME
     found: Polynomial = []
     for at, step in zip(reversed(places), reversed(steps), strict=True):
-        shifted = [(low - at * up) % PRIME for low, up in zip([0, *found], [*found, 0], strict=True)]
+        shifted = [
+            (low - at * up) % PRIME for low, up in zip([0, *found], [*found, 0], strict=True)
+        ]
         shifted[0] = (shifted[0] + step) % PRIME
         found = shifted
     return _trimmed(found)

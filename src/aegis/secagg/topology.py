@@ -19,21 +19,31 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from aegis.errors import BadInput
+from aegis.secagg.beacon import follows
 from aegis.secagg.context import LEAST, Context, framed
 
 
 @dataclass(frozen=True, slots=True)
 class Topology:
     """``size`` is the smallest group, ``anchors`` the ends of the hospitals' hash chains (see
-    ``beacon``); without them a hospital may choose its reveal, and the last to speak the draw."""
+    ``beacon``) of a plan with so many ``attempts``; without them a hospital may choose its reveal,
+    and the last to speak chooses the draw."""
 
     kind: Literal["complete", "groups"] = "complete"
     size: int = 0
     anchors: Mapping[str, bytes] = field(default_factory=dict)
+    attempts: int = 0
 
     def __post_init__(self) -> None:
         if self.kind == "groups" and self.size < LEAST:
             raise BadInput(f"groups of {self.size}", f"{LEAST} or more hide a member in its group")
+
+    def revealed(self, name: str, reveal: bytes, context: Context) -> bool:
+        """Whether this hospital could reveal this and nothing else; without anchors, anything."""
+        if not self.anchors:
+            return True
+        anchor = self.anchors.get(name, b"")
+        return follows(anchor, reveal, context, self.attempts)
 
     def groups(self, context: Context, reveals: Mapping[str, bytes]) -> tuple[tuple[str, ...], ...]:
         """The groups of those who revealed, each sorted by name; the last ones are the larger."""
@@ -59,8 +69,10 @@ def complete() -> Topology:
     return Topology()
 
 
-def groups(size: int = LEAST, anchors: Mapping[str, bytes] | None = None) -> Topology:
-    return Topology("groups", size, dict(anchors or {}))
+def groups(
+    size: int = LEAST, anchors: Mapping[str, bytes] | None = None, attempts: int = 0
+) -> Topology:
+    return Topology("groups", size, dict(anchors or {}), attempts)
 
 
 def group_of(name: str, found: Iterable[tuple[str, ...]]) -> tuple[str, ...]:

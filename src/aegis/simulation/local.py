@@ -33,6 +33,7 @@ from aegis.simulation.comparison import Fitted
 from aegis.simulation.document import Finished, document
 from aegis.simulation.files import write_files
 from aegis.simulation.partition import partition
+from aegis.simulation.seals import simulated_seals
 from aegis.simulation.stacked import StackedHospitals
 from aegis.simulation.starting import starting_point
 from aegis.states import Failed, Idle, RoundSetup, State, Terminated
@@ -201,8 +202,11 @@ class Federation:
                 name: simulated_account(site, self.study.plan, ledgers)
                 for name, site in self.sites.items()
             }
+        seals = simulated_seals(self.sites) if self.study.plan.trust != "open" else {}
         return {
-            name: Node(site, memory, account=accounts.get(name), policy=PUBLIC)
+            name: Node(
+                site, memory, account=accounts.get(name), policy=PUBLIC, seal=seals.get(name)
+            )
             for name, site in self.sites.items()
         }
 
@@ -270,6 +274,7 @@ class _Going:
                     self.listeners,
                     resume_from=state,
                     start=start,
+                    stages_last=False,
                 )
             accounts = {
                 name: node.account for name, node in nodes.items() if node.account is not None

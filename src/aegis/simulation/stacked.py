@@ -71,8 +71,9 @@ class StackedHospitals:
                 answers[name] = self._nodes[name].refusal(scoring.request, error)
             return
         for place, (name, scoring) in enumerate(scorings.items()):
+            groups = scoring.grouped(logits[stack.owner == place])
             answers[name] = self._nodes[name].scored(
-                scoring, histograms[place], float(losses[place])
+                scoring, histograms[place], float(losses[place]), groups
             )
 
 

@@ -1,7 +1,9 @@
 """The data root: where a party keeps everything, and how a file gets there whole or not at all.
 
 AEGIS_HOME (default ./aegis-data)
-├── models/  backups/  experiments/  logs/  results/
+├── models/  backups/  experiments/  results/
+├── logs/    audit.db, the log that nobody can rewrite; witnesses.db, what simulated hospitals saw
+├── keys/    the coordinator's; those of simulated hospitals while their run lasts
 └── federated_learning.db
 """
 
@@ -41,6 +43,18 @@ class Home:
     @property
     def database(self) -> Path:
         return self.root / "federated_learning.db"
+
+    @property
+    def audit_log(self) -> Path:
+        return self.root / "logs" / "audit.db"
+
+    @property
+    def witnesses(self) -> Path:
+        return self.root / "logs" / "witnesses.db"
+
+    @property
+    def keys(self) -> Path:
+        return self.root / "keys"
 
     @property
     def models(self) -> Path:

@@ -102,6 +102,11 @@ class Journal:
             if events:
                 self._append(run, events, now)
 
+    def tell(self, run: str, events: Sequence[Event]) -> None:
+        """Events that change no state."""
+        with self._transaction():
+            self._append(run, events, _now())
+
     def _append(self, run: str, events: Iterable[Event], now: str) -> None:
         (number,) = self._db.execute(
             "SELECT COALESCE(MAX(number), 0) FROM events WHERE run=?", (run,)

@@ -17,6 +17,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from aegis.arrays import aligned
 from aegis.tasks.models import Perceptron
 
 Array = NDArray[np.floating]
@@ -59,15 +60,19 @@ class Stack:
     ) -> None:
         size, self.layout = model.size, layout(model)
         self.width, self.capacity = width, capacity
-        self.weights = np.empty((capacity, size), dtype)
-        self.gradient = np.empty((capacity, size), dtype)
-        self.scratch = np.empty((capacity, size), dtype)
-        self.signals = np.ones((capacity, sum(model.hidden) + len(model.hidden), width), dtype)
-        self.alive = np.empty(self.signals.shape, np.bool_)
-        self.slopes = np.empty(self.signals.shape, dtype)
-        self.errors = np.zeros(self.signals.shape, dtype)
-        self.turned = [np.empty((capacity, width, units), dtype) for units in model.hidden]
-        self.logit = np.empty((capacity, 1, width), dtype)
+        self.weights = aligned((capacity, size), dtype)
+        self.gradient = aligned((capacity, size), dtype)
+        self.scratch = aligned((capacity, size), dtype)
+        self.signals = aligned((capacity, sum(model.hidden) + len(model.hidden), width), dtype)
+        self.signals[:] = 1
+        self.alive = aligned(self.signals.shape, np.bool_)
+        self.slopes = aligned(self.signals.shape, dtype)
+        self.errors = aligned(self.signals.shape, dtype)
+        self.errors[:] = 0
+        self.turned = [aligned((capacity, width, units), dtype) for units in model.hidden]
+        self.logit = aligned((capacity, 1, width), dtype)
+        self.zeros = aligned((1, max(model.hidden, default=0), width), dtype)
+        self.zeros[:] = 0
         self._hidden = model.hidden
         self._parts: dict[int, Part] = {}
 
@@ -102,6 +107,7 @@ class Part:
         self._layers = np.zeros((len(spans), self._signals.shape[1]), stack.logit.dtype)
         for layer, (start, end) in enumerate(spans):
             self._layers[layer, start:end] = 1
+        self._zeros = [stack.zeros[:, :units] for units in hidden]
         self._turned = [turned[:hospitals] for turned in stack.turned]
         self._error_rows = [error.transpose(0, 2, 1) for error in self._errors]
         self._logit = stack.logit[:hospitals]
@@ -115,9 +121,9 @@ class Part:
         holds per hidden layer what dropout multiplies with, or None."""
         signal = columns
         for layer, raised in enumerate(self._raised):
-            # Into another array: numpy's maximum is slow where it overwrites its input.
+            # Of arrays and into a third: else numpy's maximum takes twice as long.
             before = np.matmul(forward[layer], signal, out=self._errors[layer])
-            np.maximum(before, self._zero, out=raised)
+            np.maximum(before, self._zeros[layer], out=raised)
             mask = masks[layer]
             if mask is not None:
                 raised *= mask

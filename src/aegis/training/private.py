@@ -125,14 +125,12 @@ class PrivateTrainer(StackedTrainer):
     def _add_noise(self, part: Part, multipliers: list[float], unit: Array) -> None:
         """Noise on the summed gradient, which comes in steps of the grid and goes in what the
         optimizer takes."""
-        sums, size = part.gradient, part.gradient.shape[1]
-        steps = sums.astype(np.int64)  # towards zero
+        sums = part.gradient
         if len(set(multipliers)) == 1:
-            steps += self._noise.gaussian_on_grid(multipliers[0], steps.shape)
+            self._noise.add_gaussian_on_grid(sums, multipliers[0])
         else:
-            for row, multiplier in zip(steps, multipliers, strict=True):
-                row += self._noise.gaussian_on_grid(multiplier, size)
-        np.copyto(sums, steps, casting="same_kind")
+            for row, multiplier in zip(sums, multipliers, strict=True):
+                self._noise.add_gaussian_on_grid(row, multiplier)
         sums *= unit[:, None]
 
     def _masks(

@@ -1,0 +1,218 @@
+"""Can predicted chances be believed? Read from score histograms, without any patient's score.
+
+A model is calibrated where of the patients given a chance of 30 % about 30 in 100 are ill. The plot
+puts patients into classes of equal size by predicted chance. Logistic recalibration (Cox 1958) fits
+logit(chance) = intercept + slope * logit(predicted) by maximum likelihood: intercept 0 and slope 1
+are perfect; a slope under 1 says that predictions are too extreme. The same two numbers mend the
+model at one hospital. Whether they would is judged on patients whom they were not fitted on, by
+dealing the counts of the histogram to folds.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aegis.evaluation.histogram import edges
+from aegis.evaluation.intervals import Interval, wilson
+
+CLASSES, LEAST = 10, 20
+FOLDS, REPEATS = 5, 4
+WIDTH = 1.959964
+_STEPS = 50
+
+Counts = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Class:
+    """Patients of about one predicted chance: ``expected`` is the mean predicted, ``observed`` the
+    share that is ill."""
+
+    examples: int
+    expected: float
+    observed: float
+    interval: Interval
+
+
+@dataclass(frozen=True)
+class Recalibration:
+    """``at_large`` is the intercept where the slope is held at 1 (calibration in the large).
+    Intervals are 95 % by the curvature of the likelihood. ``gain`` is the log-loss per patient that
+    recalibration saves on patients it was not fitted on, with its interval; None where a fold had
+    one class only."""
+
+    examples: int
+    intercept: float
+    intercept_interval: Interval
+    slope: float
+    slope_interval: Interval
+    at_large: float
+    at_large_interval: Interval
+    gain: float | None
+    gain_interval: Interval | None
+
+    def logit(self, predicted: Floats) -> Floats:
+        return self.intercept + self.slope * predicted
+
+
+def middles() -> Floats:
+    """(1000,) the logit in the middle of each bin."""
+    marks = edges()
+    return (marks[1:] + marks[:-1]) / 2
+
+
+def classes(histogram: Counts, most: int = CLASSES, least: int = LEAST) -> tuple[Class, ...]:
+    """The points of the calibration plot: at most ``most`` classes of nearly equal size, each of
+    ``least`` patients or more; fewer patients than that make no class."""
+    per_bin = histogram.sum(axis=0)
+    total = int(per_bin.sum())
+    wanted = min(most, total // least)
+    if wanted < 1:
+        return ()
+    chance = 0.5 * (1 + np.tanh(0.5 * middles()))
+    upto = np.cumsum(per_bin)
+    # A bin is never split: it belongs to the class in which its middle patient stands.
+    owner = np.minimum((upto - per_bin / 2) * wanted // total, wanted - 1).astype(np.int64)
+    found: list[Class] = []
+    waiting = np.zeros(len(per_bin), dtype=bool)
+    for number in range(wanted):
+        waiting |= owner == number
+        ill = int(histogram[1, waiting].sum())
+        n = int(per_bin[waiting].sum())
+        if n < least:
+            continue
+        expected = float((chance[waiting] * per_bin[waiting]).sum() / n)
+        found.append(Class(n, expected, ill / n, wilson(ill, n)))
+        waiting[:] = False
+    return tuple(found)
+
+
+def expected_and_observed(histogram: Counts) -> tuple[float, float] | None:
+    """Mean predicted chance and share of the ill; None without patients."""
+    total = int(histogram.sum())
+    if not total:
+        return None
+    chance = 0.5 * (1 + np.tanh(0.5 * middles()))
+    expected = float((chance * histogram.sum(axis=0)).sum() / total)
+    return expected, int(histogram[1].sum()) / total
+
+
+def brier(histogram: Counts) -> float | None:
+    """The mean squared error of the predicted chances."""
+    total = int(histogram.sum())
+    if not total:
+        return None
+    chance = 0.5 * (1 + np.tanh(0.5 * middles()))
+    return float((histogram[0] * chance**2 + histogram[1] * (1 - chance) ** 2).sum() / total)
+
+
+def recalibrate(histogram: Counts, least: int = 10) -> Recalibration | str:
+    """Intercept and slope of one histogram (2, 1000), or the reason why there are none: fewer than
+    ``least`` ill or well patients, or scores that tell them apart without a mistake."""
+    cells = _Cells.of(histogram)
+    if cells.well.sum() < least or cells.ill.sum() < least:
+        return f"fewer than {least} patients with or without the condition"
+    both, large = _fit(cells, slope=True), _fit(cells, slope=False)
+    if both is None or large is None:
+        return "the scores tell these patients apart without a mistake"
+    (intercept, slope), spread = both
+    (at_large, _), alone = large
+    gain = _gain(cells)
+    return Recalibration(
+        int(histogram.sum()),
+        intercept,
+        _around(intercept, spread[0]),
+        slope,
+        _around(slope, spread[1]),
+        at_large,
+        _around(at_large, alone[0]),
+        None if gain is None else gain[0],
+        None if gain is None else _around(gain[0], gain[1]),
+    )
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """The bins that hold anybody: their logits, and how many are well and ill."""
+
+    logit: Floats
+    well: NDArray[np.int64]
+    ill: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, histogram: Counts) -> _Cells:
+        there = histogram.sum(axis=0) > 0
+        return cls(middles()[there], histogram[0, there], histogram[1, there])
+
+
+def _fit(cells: _Cells, slope: bool) -> tuple[tuple[float, float], tuple[float, float]] | None:
+    """((intercept, slope), their standard errors) by Newton's method; None where the likelihood has
+    no top."""
+    at = np.array([0.0, 1.0])
+    free = 2 if slope else 1
+    design = np.stack([np.ones_like(cells.logit), cells.logit], axis=1)
+    n = (cells.well + cells.ill).astype(np.float64)
+    best = _log_likelihood(cells, at)
+    for _ in range(_STEPS):
+        chance = 0.5 * (1 + np.tanh(0.5 * (design @ at)))
+        gradient = design[:, :free].T @ (cells.ill - n * chance)
+        weight = n * chance * (1 - chance)
+        curvature = (design[:, :free] * weight[:, None]).T @ design[:, :free]
+        if np.linalg.cond(curvature) > 1e10:
+            return None
+        move = np.linalg.solve(curvature, gradient)
+        for half in range(30):
+            tried = at.copy()
+            tried[:free] += move / 2**half
+            value = _log_likelihood(cells, tried)
+            if value >= best - 1e-12 * abs(best):
+                break
+        at, best = tried, value
+        if np.abs(at).max() > 1e3:
+            return None
+        if np.abs(move).max() < 1e-10:
+            spread = np.sqrt(np.diag(np.linalg.inv(curvature)))
+            second = float(spread[1]) if slope else 0.0
+            return (float(at[0]), float(at[1])), (float(spread[0]), second)
+    return None
+
+
+def _log_likelihood(cells: _Cells, at: Floats) -> float:
+    z = at[0] + at[1] * cells.logit
+    return -float((cells.ill * np.logaddexp(0, -z) + cells.well * np.logaddexp(0, z)).sum())
+
+
+def _gain(cells: _Cells) -> tuple[float, float] | None:
+    """(mean, standard error) of what each patient's log-loss falls by, fitted on other folds."""
+    rng = np.random.default_rng(0)
+    before = np.stack([np.logaddexp(0, cells.logit), np.logaddexp(0, -cells.logit)])
+    total = int(cells.well.sum() + cells.ill.sum())
+    sums, squares = 0.0, 0.0
+    for _ in range(REPEATS):
+        for well, ill in zip(_dealt(cells.well, rng), _dealt(cells.ill, rng), strict=True):
+            fitted = _fit(_Cells(cells.logit, cells.well - well, cells.ill - ill), slope=True)
+            if fitted is None:
+                return None
+            z = fitted[0][0] + fitted[0][1] * cells.logit
+            saved = before - np.stack([np.logaddexp(0, z), np.logaddexp(0, -z)])
+            sums += float((well * saved[0] + ill * saved[1]).sum())
+            squares += float((well * saved[0] ** 2 + ill * saved[1] ** 2).sum())
+    mean = sums / (REPEATS * total)
+    variance = max(squares / (REPEATS * total) - mean * mean, 0.0)
+    return mean, math.sqrt(variance / total)
+
+
+def _dealt(counts: NDArray[np.int64], rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    """The patients of these bins dealt to folds at random, as counts by bin."""
+    owner = np.repeat(np.arange(len(counts)), counts)
+    fold = rng.permutation(len(owner)) % FOLDS
+    return [np.bincount(owner[fold == n], minlength=len(counts)) for n in range(FOLDS)]
+
+
+def _around(value: float, spread: float) -> Interval:
+    return value - WIDTH * spread, value + WIDTH * spread

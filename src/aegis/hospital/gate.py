@@ -1,0 +1,337 @@
+"""The gate: what a request must be before a hospital does anything for it.
+
+Every request is held against three things: the hospital's policy as it stands now, the plan that
+was agreed for the run, and what was asked before. A coordinator may skip the invitation, change the
+plan, ask for more rounds than planned, ask one round twice with other weights, or take two nearly
+equal sums in order to subtract them; whatever it does, a question of a run has one wording, and
+only that one is answered. A fault is a sentence; nothing is charged or trained for it.
+
+``sealed`` says that the request came inside a sealed sum, so that its answer leaves masked.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Protocol
+
+from aegis.errors import AegisError
+from aegis.hospital.inspection import (
+    contents,
+    fault_of_kinds,
+    fault_of_name,
+    fault_of_preparation,
+)
+from aegis.hospital.policy import ANY, Closed, Policy
+from aegis.hospital.site import Site
+from aegis.messages import Ask, Evaluate, Invite, Request, Statistics, Train
+from aegis.messages.stages import Advertise, Confirm, Mask, Opened, Share, Unmask
+from aegis.plan import Plan, guards
+from aegis.plan.schedule import follows_noise_rule, schedule
+from aegis.tasks.bounded import Bounded
+from aegis.tasks.models import network
+
+_UNSOUND = (guards.trust, guards.privacy, guards.statistics)
+_SLACK = 1 + 1e-9
+_ENDED, _PLAN, _HOSPITALS = "ended", "plan", "hospitals"
+
+
+class Earlier(Protocol):
+    """What was asked before, by run."""
+
+    def claim(self, run: str, question: str, digest: str) -> str:
+        """The digest that stands for this question: this one, or the one that was there before."""
+        ...
+
+    def recall(self, run: str, question: str) -> str | None: ...
+
+
+class VolatileEarlier:
+    """Lost with the process, as simulated hospitals are."""
+
+    def __init__(self) -> None:
+        self._runs: dict[str, dict[str, str]] = {}
+
+    def claim(self, run: str, question: str, digest: str) -> str:
+        return self._runs.setdefault(run, {}).setdefault(question, digest)
+
+    def recall(self, run: str, question: str) -> str | None:
+        return self._runs.get(run, {}).get(question)
+
+
+class Gate:
+    def __init__(self, site: Site, earlier: Earlier | None = None) -> None:
+        self._site = site
+        self._earlier = earlier or VolatileEarlier()
+        self._judged: dict[str, tuple[Policy, str | None]] = {}
+        self._prepared: dict[tuple[str, str], tuple[str | None, int]] = {}
+
+    def begun(self, run: str, sha256: str) -> None:
+        """The hospital takes part in this run, which has this plan for good."""
+        self._earlier.claim(run, _PLAN, sha256)
+
+    def fault(
+        self,
+        policy: Policy | Closed,
+        plan: Plan | None,
+        sha256: str,
+        request: Request,
+        sealed: bool = False,
+    ) -> str | None:
+        """Why this request is refused, or nothing. ``plan`` and its hash are what was agreed for
+        the request's run, None where nothing was."""
+        if isinstance(policy, Closed):
+            return policy.reason
+        fault = fault_of_name(request.run) or fault_of_kinds(request)
+        if fault is not None:
+            return fault
+        if isinstance(request, Invite):
+            return self._invitation(policy, request)
+        if plan is None:
+            return f"this hospital was not invited to the run {request.run}"
+        if sha256 != request.plan_sha256:
+            return "the request names another plan than the one this hospital approved"
+        fault = self._of_plan(policy, plan, sha256)
+        if fault is not None:
+            return fault
+        match request:
+            case Ask():
+                return None  # the policy's price and the ledger speak where it is counted
+            case Statistics():
+                return self._statistics(plan, request, sealed)
+            case Train():
+                return self._training(plan, request, sealed)
+            case Evaluate():
+                return self._scoring(policy, plan, request, sealed)
+            case Mask():
+                return _outside(plan) or self.fault(policy, plan, sha256, request.inner, True)
+            case Advertise(hospitals=there) | Confirm(survivors=there):
+                return _outside(plan) or _too_few(policy, len(there))
+            case Share() | Unmask() | Opened():
+                return _outside(plan)
+
+    def _invitation(self, policy: Policy, request: Invite) -> str | None:
+        before = self._earlier.recall(request.run, _PLAN)
+        if before is not None and before != request.plan_sha256:
+            return f"the run {request.run} began with another plan, and a run has one"
+        if request.round != 0:
+            return f"an invitation stands before the first round, not in round {request.round}"
+        plan = Plan.from_json(request.plan_json)
+        if plan.sha256 != request.plan_sha256:
+            return "the plan in this invitation does not have the hash it claims"
+        return self._of_plan(policy, plan, request.plan_sha256)
+
+    def _of_plan(self, policy: Policy, plan: Plan, sha256: str) -> str | None:
+        judged = self._judged.get(sha256)
+        if judged is None or judged[0] is not policy:
+            judged = self._judged[sha256] = (policy, fault_of_plan(policy, plan, self._site))
+        return judged[1]
+
+    def _statistics(self, plan: Plan, request: Statistics, sealed: bool) -> str | None:
+        site, words = self._site, request.vocabulary
+        if request.round != 0:
+            return f"statistics are told once, in round 0, not in round {request.round}"
+        if self._earlier.recall(request.run, "train") is not None:
+            return "statistics are told before the training begins, not after"
+        private = follows_noise_rule(plan)
+        if not private and plan.data.standardize == "none":
+            return "the plan has no statistics round: data.standardize is none"
+        if words is None:
+            return None  # words that enough patients share; the same whoever asks
+        if plan.trust != "open" and not sealed:
+            return _bare(plan, "statistics")
+        open_columns = {
+            c.name for c in site.schema.columns if c.kind == "category" and not c.categories
+        }
+        strange = sorted(set(words) - open_columns)
+        if strange:
+            return f"the words of {strange[0]} are not open: the schema fixes them"
+        if private and (fault := self._hospitals(plan, request)) is not None:
+            return fault
+        named = repr(sorted((name, tuple(listed)) for name, listed in words.items()))
+        layout = f"{named}|{request.total_examples}|{request.hospitals}"
+        if self._earlier.claim(request.run, "statistics", layout) != layout:
+            return (
+                "this hospital told its statistics in another layout: the difference of two could "
+                "be one patient"
+            )
+        return None
+
+    def _training(self, plan: Plan, request: Train, sealed: bool) -> str | None:
+        if plan.trust != "open" and not sealed:
+            return _bare(plan, "updates")
+        if (request.control is not None) != (plan.server.optimizer == "scaffold"):
+            there = "has none" if request.control is not None else "needs them"
+            return f"control variates belong to scaffold, and this request {there}"
+        fault = self._hospitals(plan, request) or self._asked(plan, request)
+        if fault is not None:
+            return fault
+        rounds, rate = self._planned(plan, request)
+        if not 1 <= request.round <= rounds:
+            return f"round {request.round} is not among the {rounds} rounds of the plan"
+        if not 0 < request.learning_rate <= rate * _SLACK:
+            return (
+                f"a learning rate of {request.learning_rate:g} is not the plan's, which begins "
+                f"with {rate:g}"
+            )
+        at = f"{request.total_examples}|{request.hospitals}"
+        if self._earlier.claim(request.run, "train", at) != at:
+            return "the hospitals of this run, or their patients, were counted otherwise before"
+        return self._once(request.run, f"train {request.round}", contents(request).digest)
+
+    def _scoring(self, policy: Policy, plan: Plan, request: Evaluate, sealed: bool) -> str | None:
+        if request.part not in ("validation", "test"):
+            return f"models are scored on held-out rows, not on {request.part!r}"
+        if policy.scores == "summed" and not sealed:
+            return "this hospital's policy lets scores out inside a sealed sum only"
+        fault = self._asked(plan, request)
+        if fault is not None:
+            return fault
+        rounds = plan.federated.num_rounds or self._recalled_rounds(plan, request.run)
+        if not 0 <= request.round <= rounds:
+            return f"round {request.round} is not among the {rounds} rounds of the plan"
+        if _final(plan, request, rounds):
+            ended = f"{request.round} {request.part}"
+            if self._earlier.claim(request.run, _ENDED, ended) != ended:
+                return "the final model of this run has had its scores"
+        question = f"score {request.part} {request.round}"
+        return self._once(request.run, question, contents(request).digest)
+
+    def _asked(self, plan: Plan, request: Train | Evaluate) -> str | None:
+        """The weights, and the preparation: one for the whole run, of this hospital's table."""
+        text = request.preparation
+        at = plan.model.model_dump_json(), text
+        if at not in self._prepared:
+            self._prepared[at] = self._inputs(plan, text)
+        fault, size = self._prepared[at]
+        if fault is not None:
+            return fault
+        if request.weights.shape != (size,):
+            return f"the weights received are {request.weights.shape}; the plan's are {size}"
+        if isinstance(request, Train) and request.control is not None:
+            if request.control.shape != (size,):
+                return f"the control variates are {request.control.shape}, the weights {size}"
+        found = contents(request)
+        if found.fault is not None:
+            return found.fault
+        if self._earlier.claim(request.run, "preparation", text) != text:
+            return "the preparation is another than before: a run has one"
+        return None
+
+    def _inputs(self, plan: Plan, text: str) -> tuple[str | None, int]:
+        """What is wrong with this preparation, and how many weights it makes."""
+        fault = fault_of_preparation(self._site.schema, text)
+        if fault is not None:
+            return fault, 0
+        try:
+            return None, network(plan.model, text).size
+        except AegisError as error:
+            return str(error), 0
+
+    def _hospitals(self, plan: Plan, request: Train | Statistics) -> str | None:
+        """The counts that noise and rounds follow from: no more than the plan has."""
+        most, own = plan.federated.num_clients, len(self._site.train)
+        if not 1 <= request.hospitals <= most:
+            return f"{request.hospitals} hospitals are not the 1 to {most} of the plan"
+        if request.total_examples < own:
+            return f"{request.total_examples} patients in all are fewer than are here, {own}"
+        return None
+
+    def _planned(self, plan: Plan, request: Train) -> tuple[int, float]:
+        """The number of rounds, and the largest learning rate."""
+        rounds, rate = plan.federated.num_rounds, plan.training.learning_rate
+        if rounds is not None and rate is not None:
+            return rounds, rate
+        features = len(Bounded.of(self._site.schema).features)
+        found = schedule(plan, request.total_examples, request.hospitals, features)
+        return found.rounds, found.learning_rate
+
+    def _recalled_rounds(self, plan: Plan, run: str) -> int:
+        """Where the noise rule decides, it needs the counts that came with the training."""
+        at = self._earlier.recall(run, "train")
+        if at is None:
+            return 0
+        examples, hospitals = map(int, at.split("|"))
+        features = len(Bounded.of(self._site.schema).features)
+        return schedule(plan, examples, hospitals, features).rounds
+
+    def _once(self, run: str, question: str, digest: str) -> str | None:
+        ended = self._earlier.recall(run, _ENDED)
+        if ended is not None and self._earlier.recall(run, question) is None:
+            return f"this run ended with the scores of round {ended.split()[0]}"
+        if self._earlier.claim(run, question, digest) != digest:
+            return f"{question} was asked with other weights before, and has one answer"
+        return None
+
+
+def fault_of_plan(policy: Policy, plan: Plan, site: Site) -> str | None:
+    """Why this hospital takes no part in such a plan, or nothing. Whether a person has approved it
+    is another question."""
+    own = "this hospital's policy"
+    if policy.tasks != (ANY,) and plan.task not in policy.tasks:
+        allowed = ", ".join(policy.tasks) or "nothing"
+        return f"the task {plan.task} is not among those of {own}: {allowed}"
+    if _plugged_in(plan.task) and plan.task not in policy.plugins:
+        return f"the task {plan.task} is a plug-in, and not among those of {own}"
+    for rule in _UNSOUND:
+        for fault in rule(plan):
+            return f"the plan is not sound: {fault.problem}"
+    if plan.trust not in policy.trust:
+        wanted = " or ".join(policy.trust) or "no trust mode at all"
+        return f"trust: {plan.trust} is not enough for {own}, which asks for {wanted}"
+    privacy = plan.privacy
+    mechanism = privacy.mechanism if privacy.enabled else "none"
+    if mechanism not in policy.mechanisms:
+        wanted = " or ".join(policy.mechanisms) or "no mechanism at all"
+        return f"privacy.mechanism: {mechanism} is not enough for {own}, which asks for {wanted}"
+    most = policy.epsilon_per_run
+    if privacy.enabled and most is not None and privacy.epsilon_budget > most * _SLACK:
+        return (
+            f"privacy.epsilon_budget: {privacy.epsilon_budget:g} is above {most:g}, the most that "
+            f"{own} lets one run spend"
+        )
+    if privacy.enabled and most is not None and privacy.delta > policy.delta:
+        return f"privacy.delta: {privacy.delta:g} is above {policy.delta:g}, {own}"
+    if len(site.train) < policy.minimum_rows:
+        return f"{own} takes part with {policy.minimum_rows} training rows or more, and has fewer"
+    if plan.trust == "masked":
+        return _too_few(policy, plan.quorum(plan.federated.num_clients))
+    if plan.trust == "grouped":
+        return _too_few(policy, guards.GROUP)
+    return None
+
+
+def _too_few(policy: Policy, hospitals: int) -> str | None:
+    if hospitals >= policy.minimum_hospitals:
+        return None
+    return (
+        f"a sum over {hospitals} hospitals; this hospital's policy asks for "
+        f"{policy.minimum_hospitals}"
+    )
+
+
+def _bare(plan: Plan, what: str) -> str:
+    return f"trust: {plan.trust} means that {what} leave this hospital inside a sealed sum only"
+
+
+def _outside(plan: Plan) -> str | None:
+    return "the plan has no sealed sum: trust is open" if plan.trust == "open" else None
+
+
+def _final(plan: Plan, request: Evaluate, rounds: int) -> bool:
+    """Whether no round of the plan ends with this question: then the run does."""
+    choosing = plan.evaluation.keep == "best" or plan.evaluation.patience is not None
+    if choosing or plan.training.schedule == "plateau":
+        if request.part == "test":
+            return True
+    elif request.part == "validation":
+        return True
+    every, round = plan.evaluation.every, request.round
+    return not (every > 0 and (round % every == 0 or round == rounds))
+
+
+@cache
+def _plugged_in(task: str) -> bool:
+    """Whether this task did not come with Aegis; nothing of it is loaded to find out."""
+    modules = [entry.module for entry in entry_points(group="aegis.tasks") if entry.name == task]
+    return any(module.split(".")[0] != "aegis" for module in modules)

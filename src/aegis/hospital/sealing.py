@@ -1,0 +1,255 @@
+"""A hospital's part in sealed sums: one participant for each attempt, its answers kept before they
+leave.
+
+The protocol itself is ``aegis.secagg``; here stand the hospital's own conditions. The roster is the
+one it pinned, never one that came in a message. A sum is among at least as many hospitals as the
+plan's quorum, and no fewer than the policy asks for are in what is opened. Who helped to open one
+sum of a round helps to open another only over the same survivors, because the difference of two
+sums is a single hospital.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from dataclasses import dataclass
+
+from aegis import codec
+from aegis.errors import DataError
+from aegis.hospital.answers import Answers, Question, VolatileAnswers
+from aegis.identity.keys import SigningKey
+from aegis.identity.roster import Roster
+from aegis.messages import Evaluate, Scores, Statistics, Tally, Train, Update
+from aegis.messages.stages import (
+    Advertise,
+    Checked,
+    Confirm,
+    Confirmed,
+    Mask,
+    Masked,
+    Opened,
+    Purpose,
+    Share,
+    Stage,
+    StageReply,
+    Unmask,
+    Unmasked,
+)
+from aegis.plan import Plan
+from aegis.plan.sums import context, layout, least_survivors, parts_of, topology
+from aegis.secagg.beacon import Beacon
+from aegis.secagg.context import DOMAIN, LEAST
+from aegis.secagg.participant import Participant
+
+ROUNDS = 10_000  # of a hash chain where the plan leaves their number open
+
+
+@dataclass(frozen=True)
+class Seal:
+    """What a hospital brings to sealed sums. ``least``: how many hospitals its policy wants in any
+    sum it helps to open."""
+
+    key: SigningKey
+    roster: Roster
+    answers: Answers
+    least: int = LEAST
+
+    @classmethod
+    def volatile(cls, key: SigningKey, roster: Roster) -> Seal:
+        return cls(key, roster, VolatileAnswers())
+
+
+class SealedSums:
+    def __init__(self, name: str, seal: Seal) -> None:
+        self._name, self._seal = name, seal
+        self._going: dict[tuple[str, Purpose], Participant] = {}
+        self._beacons: dict[str, Beacon] = {}
+
+    def beacon(self, run: str, plan: Plan) -> Beacon | None:
+        """The randomness that this hospital commits itself to when it enrols; groups are drawn
+        from it."""
+        if plan.trust != "grouped":
+            return None
+        if run not in self._beacons:
+            rounds = plan.federated.num_rounds or ROUNDS
+            self._beacons[run] = Beacon(os.urandom(32), rounds, plan.federated.attempts)
+        return self._beacons[run]
+
+    def answer(self, plan: Plan, schema_sha256: str, stage: Stage) -> StageReply:
+        """The reply to any stage but ``Mask``. Raises ``AegisError`` for what is refused."""
+        match stage:
+            case Advertise():
+                return self._begin(plan, schema_sha256, stage).advertise()
+            case Share():
+                return self._participant(stage).share(stage)
+            case Confirm():
+                return self._confirm(stage)
+            case Unmask():
+                return self._unmask(stage)
+            case Opened():
+                return self._checked(stage)
+            case Mask():
+                raise DataError("a vector is masked when it is there")
+
+    def kept(self, stage: Mask) -> Masked | None:
+        """The masked vector that was sent already. Raises where the stage is not for this sum."""
+        inner = stage.inner
+        if (inner.run, inner.round, inner.plan_sha256) != (stage.run, stage.round, stage.plan_sha256):
+            raise DataError("the question inside belongs to another round than the seal around it")
+        purposes = {Train: ("train",), Statistics: ("statistics",), Evaluate: ("evaluate", "final")}
+        if stage.purpose not in purposes[type(inner)]:
+            raise DataError(f"a sum for {stage.purpose} does not hold {type(inner).__name__}")
+        data = self._seal.answers.kept(_question(stage, "mask"))
+        if data is not None:
+            found: Masked = codec.loads(data, (Masked,))
+            return found
+        self._participant(stage)
+        return None
+
+    def masked(self, plan: Plan, stage: Mask, reply: Update | Tally | Scores) -> Masked:
+        """The reply, encoded and masked; stored before it is returned."""
+        participant = self._participant(stage)
+        size, control = _extent(reply)
+        found = layout(stage.purpose, plan, size, control)
+        participant.encoding = found.encoding
+        vector = participant.mask(found.pack(parts_of(reply, plan)), stage.shares)
+        commitment = participant.commitment
+        assert commitment is not None
+        masked = Masked(
+            stage.run,
+            stage.round,
+            stage.attempt,
+            stage.purpose,
+            self._name,
+            vector,
+            commitment.sha256,
+            commitment.signature,
+        )
+        self._seal.answers.keep(_question(stage, "mask"), codec.dumps(masked))
+        return masked
+
+    def _begin(self, plan: Plan, schema_sha256: str, stage: Advertise) -> Participant:
+        going = self._going.get((stage.run, stage.purpose))
+        at = stage.round, stage.attempt
+        if going is not None:
+            there = going.context.round, going.context.attempt
+            if there == at and going.roster.names == tuple(sorted(stage.hospitals)):
+                return going
+            if there >= at:
+                raise DataError(
+                    f"this hospital is at attempt {there[1]} of round {there[0]} already",
+                    "no attempt is begun twice",
+                )
+        if self._seal.answers.kept(_question(stage, "begun")) is not None:
+            raise DataError("this attempt was begun before this hospital restarted")
+        roster = self._chosen(plan, stage)
+        beacon = self.beacon(stage.run, plan)
+        if beacon is not None and stage.anchors.get(self._name) != beacon.anchor:
+            raise DataError("the anchor shown for this hospital is not the one it enrolled with")
+        where = context(
+            stage.run,
+            stage.round,
+            stage.attempt,
+            stage.purpose,
+            roster,
+            stage.plan_sha256,
+            schema_sha256,
+            stage.anchors,
+        )
+        participant = Participant(
+            self._name,
+            where,
+            roster,
+            lambda text: self._seal.key.sign(DOMAIN, text),
+            topology(plan, stage.anchors),
+            beacon=beacon,
+            least=least_survivors(plan, len(roster.names)),
+        )
+        self._seal.answers.keep(_question(stage, "begun"), b"")
+        self._going[stage.run, stage.purpose] = participant
+        return participant
+
+    def _chosen(self, plan: Plan, stage: Advertise) -> Roster:
+        """The part of the pinned roster that is asked. Raises where it is smaller than the plan
+        allows, or not part of it."""
+        pinned = dict(self._seal.roster.members)
+        strangers = sorted(set(stage.hospitals) - set(pinned))
+        if strangers:
+            raise DataError(f"{strangers[0]} is not in the roster that this hospital pinned")
+        if self._name not in stage.hospitals:
+            raise DataError(f"a sum without {self._name} asks nothing of it")
+        least = plan.quorum(len(pinned))
+        if plan.federated.selection != "all":
+            least = math.ceil(plan.federated.fraction_fit * least - 1e-9)
+        least = max(least, self._seal.least, LEAST)
+        if len(stage.hospitals) < least:
+            raise DataError(
+                f"a sum over {len(stage.hospitals)} hospitals",
+                f"the plan and this hospital's policy ask for {least}",
+            )
+        return Roster(tuple((name, pinned[name]) for name in stage.hospitals))
+
+    def _confirm(self, stage: Confirm) -> Confirmed:
+        if len(stage.survivors) < self._seal.least:
+            raise DataError(
+                f"a sum over {len(stage.survivors)} hospitals",
+                f"this hospital's policy asks for {self._seal.least}",
+            )
+        earlier = self._seal.answers.opened(stage.run, stage.round, stage.purpose)
+        if earlier is not None and earlier != _survivors(stage.survivors):
+            raise DataError(
+                "another sum of this round was opened over other hospitals",
+                "the difference of the two would be one hospital's own",
+            )
+        return self._participant(stage).confirm(stage)
+
+    def _unmask(self, stage: Unmask) -> Unmasked:
+        kept = self._seal.answers.kept(_question(stage, "unmask"))
+        if kept is not None:
+            digest, data = kept[:32], kept[32:]
+            if digest != _digest(stage):
+                raise DataError("a second and different request to unmask")
+            found: Unmasked = codec.loads(data, (Unmasked,))
+            return found
+        participant = self._participant(stage)
+        reply = participant.unmask(stage)
+        answers = self._seal.answers
+        answers.keep(_question(stage, "opened"), _survivors(tuple(stage.confirmations)))
+        answers.keep(_question(stage, "unmask"), _digest(stage) + codec.dumps(reply))
+        return reply
+
+    def _checked(self, stage: Opened) -> Checked:
+        return self._participant(stage).check(stage)
+
+    def _participant(self, stage: Stage) -> Participant:
+        found = self._going.get((stage.run, stage.purpose))
+        at = stage.round, stage.attempt
+        if found is None or (found.context.round, found.context.attempt) != at:
+            raise DataError(
+                f"this hospital has no part in attempt {stage.attempt} of round {stage.round}",
+                "it was not asked to join, or has restarted since",
+            )
+        return found
+
+
+def _extent(reply: Update | Tally | Scores) -> tuple[int, bool]:
+    match reply:
+        case Update():
+            return reply.vector.size, reply.control is not None
+        case Tally():
+            return reply.sums.size, False
+        case Scores():
+            return 0 if reply.groups is None else reply.groups.size, False
+
+
+def _question(stage: Stage, name: str) -> Question:
+    return Question(stage.run, stage.round, stage.purpose, stage.attempt, name)
+
+
+def _digest(stage: Stage) -> bytes:
+    return hashlib.sha256(codec.dumps(stage)).digest()
+
+
+def _survivors(names: tuple[str, ...]) -> bytes:
+    return "\n".join(sorted(names)).encode()

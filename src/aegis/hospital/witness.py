@@ -1,0 +1,158 @@
+"""The hospital as a witness of the coordinator's log.
+
+It keeps the last checkpoint it has seen of each run, asks for proof that a new one continues it,
+and cosigns (c2sp.org/tlog-cosignature). A coordinator that rewrites, cuts short or forks its log
+can show no such proof, and every later checkpoint lacks the cosignatures of those it deceived. What
+was seen is on disk before the cosignature leaves.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from aegis.errors import CheckFailed, DataError, RunAborted
+from aegis.identity.keys import PublicKey, SigningKey
+from aegis.messages.witness import Cosigned, Witness
+from aegis.store.checkpoint import Checkpoint, read
+from aegis.store.merkle import consistent
+from aegis.store.note import Verifier, cosigned, key_name, line
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The largest checkpoint cosigned so far, as size and root."""
+
+    size: int
+    root: bytes
+
+
+class Sightings(Protocol):
+    """What witnesses remember, by witness and log."""
+
+    def last(self, witness: str, origin: str) -> Seen | None: ...
+
+    def keep(self, witness: str, origin: str, seen: Seen) -> None: ...
+
+
+class VolatileSightings:
+    """Lost with the process: a witness that starts anew believes the first checkpoint it sees."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, str], Seen] = {}
+
+    def last(self, witness: str, origin: str) -> Seen | None:
+        return self._seen.get((witness, origin))
+
+    def keep(self, witness: str, origin: str, seen: Seen) -> None:
+        self._seen[witness, origin] = seen
+
+
+class SqliteSightings:
+    """One file, synced to disk before a cosignature leaves."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=30)
+            self._db.executescript(
+                "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+                "CREATE TABLE IF NOT EXISTS seen (witness TEXT, origin TEXT, size INTEGER,"
+                " root BLOB, PRIMARY KEY (witness, origin));"
+            )
+        except sqlite3.Error as error:
+            raise DataError(
+                f"{path} cannot be opened ({error})", "a witness must remember"
+            ) from error
+
+    def last(self, witness: str, origin: str) -> Seen | None:
+        row = self._db.execute(
+            "SELECT size, root FROM seen WHERE witness=? AND origin=?", (witness, origin)
+        ).fetchone()
+        return None if row is None else Seen(int(row[0]), bytes(row[1]))
+
+    def all(self, origin: str) -> dict[str, Seen]:
+        """What every witness in this file has seen of one log."""
+        found = self._db.execute("SELECT witness, size, root FROM seen WHERE origin=?", (origin,))
+        return {witness: Seen(int(size), bytes(root)) for witness, size, root in found}
+
+    def keep(self, witness: str, origin: str, seen: Seen) -> None:
+        self._db.execute(
+            "INSERT OR REPLACE INTO seen VALUES (?,?,?,?)", (witness, origin, seen.size, seen.root)
+        )
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Several witnesses of one process in one write; what they sign may leave afterwards."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            finally:
+                self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise RunAborted(
+                f"{self.path} cannot be written ({error})", "a witness must remember"
+            ) from error
+
+    def close(self) -> None:
+        self._db.close()
+
+
+class LogWitness:
+    """``coordinator`` is the key pinned when this hospital joined; ``clock`` gives seconds since
+    1970."""
+
+    def __init__(
+        self,
+        hospital: str,
+        key: SigningKey,
+        coordinator: PublicKey,
+        sightings: Sightings | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.hospital = hospital
+        self._key, self._coordinator, self._clock = key, coordinator, clock
+        self._name = key_name(hospital)
+        self._sightings = sightings or VolatileSightings()
+
+    def cosign(self, request: Witness) -> Cosigned:
+        """Raises ``CheckFailed`` where the checkpoint is not the coordinator's, or does not
+        continue what was seen: a fork, a rollback, a log cut short."""
+        note, now = read(request.checkpoint, request.run)
+        if not note.signed(Verifier(now.origin, self._coordinator)):
+            raise CheckFailed(
+                f"the checkpoint of {now.size} entries is not signed by the coordinator's key "
+                f"{self._coordinator.fingerprint}"
+            )
+        seen = self._sightings.last(self._name, now.origin)
+        if seen is not None and now.size >= seen.size and request.since != seen.size:
+            return Cosigned(request.run, request.round, self.hospital, "", seen.size)
+        self._compare(seen, now, request)
+        if seen is None or now.size > seen.size:
+            self._sightings.keep(self._name, now.origin, Seen(now.size, now.root))
+        signature = cosigned(note.text, self._name, self._key, int(self._clock()))
+        return Cosigned(request.run, request.round, self.hospital, line(signature), now.size)
+
+    def _compare(self, seen: Seen | None, now: Checkpoint, request: Witness) -> None:
+        if seen is None:
+            return
+        saw = f"this hospital cosigned {seen.size} entries with the root {seen.root.hex()}"
+        if now.size < seen.size:
+            raise CheckFailed(
+                f"the log was cut short or rolled back: {now.size} entries with the root "
+                f"{now.root.hex()}",
+                saw,
+            )
+        if not consistent(seen.size, now.size, request.consistency, seen.root, now.root):
+            raise CheckFailed(
+                f"the log was forked or rewritten: its {now.size} entries with the root "
+                f"{now.root.hex()} do not continue what was seen",
+                saw,
+            )

@@ -1,0 +1,33 @@
+"""What travels when a hospital watches over the coordinator's log.
+
+Witness  -> Cosigned   a checkpoint, and the proof that it continues the one seen before
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """``checkpoint`` is a signed note; ``consistency`` proves that it continues the checkpoint of
+    size ``since``, the last that this hospital cosigned as far as the coordinator knows."""
+
+    run: str
+    plan_sha256: str
+    round: int
+    checkpoint: str
+    since: int = 0
+    consistency: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cosigned:
+    """``cosignature`` is one line of a signed note. Where ``since`` was not the size that this
+    hospital remembers, it is empty, and ``size`` says from where the proof must start."""
+
+    run: str
+    round: int
+    hospital: str
+    cosignature: str
+    size: int

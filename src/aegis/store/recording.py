@@ -1,0 +1,156 @@
+"""A run being put on record: every event of its journal, and after each round a checkpoint that the
+hospitals are asked to cosign.
+
+A hospital that refuses, or signs something else, is put on record too, and the run goes on; whether
+enough of them cosigned is for whoever verifies the log to see.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, TypeAlias
+
+from aegis.errors import DataError
+from aegis.events import Event, RosterFixed, RoundClosed, WitnessRefused
+from aegis.identity.keys import PublicKey, SigningKey
+from aegis.messages import Absence, Refusal
+from aegis.messages.witness import Cosigned, Witness
+from aegis.store.audit_log import AuditLog, Record
+from aegis.store.checkpoint import Checkpoint
+from aegis.store.note import WITNESS, Note, Signature, Verifier, key_name, parse_line
+
+log = logging.getLogger("aegis")
+
+Watching: TypeAlias = Callable[[Mapping[str, Witness]], Mapping[str, Cosigned | Refusal | Absence]]
+"""Asks hospitals to watch: over the road, or in this process."""
+
+
+class Telling(Protocol):
+    """What is needed of a journal."""
+
+    def tell(self, run: str, events: Sequence[Event]) -> None: ...
+
+    def events(self, run: str, after: int = 0) -> Sequence[Record]: ...
+
+
+class Recording:
+    """A listener for one run. ``witnesses`` are the hospitals that cosign, with their keys."""
+
+    def __init__(
+        self,
+        audit_log: AuditLog,
+        journal: Telling,
+        run: str,
+        plan_sha256: str,
+        key: SigningKey,
+        witnesses: Mapping[str, PublicKey],
+        watching: Watching,
+    ) -> None:
+        self._log, self._journal, self._run = audit_log, journal, run
+        self._plan_sha256, self._key, self._ask = plan_sha256, key, watching
+        self._witnesses = {
+            name: Verifier(key_name(name), public, WITNESS) for name, public in witnesses.items()
+        }
+        self._seen = dict.fromkeys(self._witnesses, 0)
+
+    def begin(self) -> None:
+        """Put the keys on record, once, and whatever a crash kept from being entered."""
+        fields = {name: verifier.key.hex for name, verifier in self._witnesses.items()}
+        roster = RosterFixed(self._run, self._key.public.hex, fields)
+        last = 0
+        for text in self._log.checkpoints(self._run):
+            note = Note.parse(text)
+            last = Checkpoint.parse(note.text).size
+            signers = {name for name, _ in note.signatures}
+            for name, verifier in self._witnesses.items():
+                if verifier.name in signers:
+                    self._seen[name] = last
+        self.once([roster])
+        rounds = [
+            fields["round"]
+            for entry in self._log.entries(self._run, after=last)
+            if (fields := json.loads(entry.data))["event"] == "RoundClosed"
+        ]
+        if rounds:
+            self.checkpoint(rounds[-1])
+
+    def __call__(self, event: Event) -> None:
+        self.catch_up()
+        if isinstance(event, RoundClosed):
+            self.checkpoint(event.round)
+
+    def once(self, events: Sequence[Event]) -> None:
+        """Tell the journal what it does not hold yet, and enter it."""
+        from aegis.events import as_json
+
+        held = {json.dumps(dict(e), sort_keys=True) for _, _, e in self._journal.events(self._run)}
+        new = [e for e in events if json.dumps(as_json(e), sort_keys=True) not in held]
+        if new:
+            self._journal.tell(self._run, new)
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Enter everything that the journal holds and the log does not."""
+        after = self._log.size(self._run)
+        records = self._journal.events(self._run, after)
+        if records:
+            self._log.enter(self._run, records)
+
+    def checkpoint(self, round: int) -> Note:
+        """Sign where the log stands, have it cosigned, and keep it."""
+        note = self._log.checkpoint(self._run, self._key)
+        size = Checkpoint.parse(note.text).size
+        answers = dict(self._ask({n: self._request(note, n, round, size) for n in self._seen}))
+        for name, answer in answers.items():
+            if isinstance(answer, Cosigned) and not answer.cosignature:
+                self._seen[name] = answer.size  # it remembers another checkpoint: prove from there
+        again = {
+            name: self._request(note, name, round, size)
+            for name, answer in answers.items()
+            if isinstance(answer, Cosigned) and not answer.cosignature and answer.size <= size
+        }
+        if again:
+            answers.update(self._ask(again))
+        good: list[Signature] = []
+        refused: list[Event] = []
+        for name, answer in answers.items():
+            match answer:
+                case Cosigned():
+                    signature, fault = self._signature(note, name, answer)
+                case Refusal(reason=reason):
+                    signature, fault = None, reason
+                case Absence():
+                    continue
+            if signature is not None:
+                good.append(signature)
+                self._seen[name] = size
+            else:
+                log.warning("%s does not cosign the log of %s: %s", name, self._run, fault)
+                refused.append(WitnessRefused(self._run, round, name, fault))
+        note = self._log.witnessed(self._run, note, good)
+        if refused:
+            self._journal.tell(self._run, refused)
+            self.catch_up()
+        return note
+
+    def _request(self, note: Note, hospital: str, round: int, size: int) -> Witness:
+        since = self._seen[hospital]
+        proof = self._log.consistency(self._run, since, size)
+        return Witness(self._run, self._plan_sha256, round, str(note), since, proof)
+
+    def _signature(
+        self, note: Note, hospital: str, answer: Cosigned
+    ) -> tuple[Signature | None, str]:
+        if not answer.cosignature:
+            return None, f"it remembers a log of {answer.size} entries"
+        try:
+            signature = parse_line(answer.cosignature)
+        except DataError as error:
+            return None, str(error)
+        if (answer.run, answer.hospital) != (self._run, hospital) or not self._witnesses[
+            hospital
+        ].accepts(note.text, signature):
+            return None, "its cosignature is not one of its key on this checkpoint"
+        return signature, ""

@@ -1,0 +1,342 @@
+"""The envelope: the same on every road, so that every road may be carried by a stranger.
+
+    "AEGS" | length of header (2 bytes) | header | signature (64) | sealed payload
+
+The header says from whom, to whom, for which run, round, attempt and stage, with which number and
+until when; it is canonical JSON that the courier can read. The payload is 32 random bytes and the
+message (``codec``), sealed to the recipient (HPKE) with the header as its ``info``, so it opens in
+no other envelope. The header's ``payload_sha256`` covers the random bytes too: it commits the
+sender to what he said, and tells a courier who would guess it nothing. The signature (Ed25519) is
+over the header and the SHA-256 of what is sealed. Taking one apart goes from what costs least and
+trusts least to most:
+
+    size, frame, header, version, recipient      before any key is used
+    sender known, signature, not revoked         from here on the sender is proved and named
+    time, run, round, attempt, schema            is it what was asked for
+    replay guard                                 takes it, on disk
+    seal, digest                                 a fault from here on is the sender's own doing
+    body against the schema and the header       only now is anything parsed
+
+What does not hold is an ``EnvelopeRefused``; nothing of a refused envelope is handed on. The order
+in which envelopes arrive is free. There is no forward secrecy towards the recipient: whoever gets
+his sealing key later can open what was recorded before, until he rotates it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, NoReturn, Protocol
+
+from aegis import codec
+from aegis.errors import AegisError, CheckFailed, EnvelopeRefused
+from aegis.identity.identity import PublicIdentity, canonical
+from aegis.identity.keys import SigningKey
+from aegis.identity.sealing import SealingKey, SealingPublic
+from aegis.transport.schemas import Schema, misfit
+
+VERSION = 1
+MAGIC = b"AEGS"
+DOMAIN = "aegis/envelope/v1"
+LEEWAY_S = 60
+LIFETIME_S = 3600
+LARGEST_HEADER = 4096
+OVERHEAD = len(MAGIC) + 2 + LARGEST_HEADER + 64 + 32 + 1200 + 16
+_TEXT, _NUMBER = 200, 2**53
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """``expiry`` is UTC seconds. Both digests are in hexadecimal."""
+
+    version: int
+    run: str
+    round: int
+    attempt: int
+    stage: str
+    src: str
+    dst: str
+    seq: int
+    expiry: int
+    payload_sha256: str
+    schema_sha256: str
+
+    def to_bytes(self) -> bytes:
+        return canonical({field.name: getattr(self, field.name) for field in fields(self)})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Header:
+        """Raises ``EnvelopeRefused`` unless these are exactly the bytes ``to_bytes`` gives."""
+        try:
+            found = json.loads(data)
+            header = cls(**found)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise _refused("header", "the header cannot be read") from error
+        for field in fields(cls):
+            value = getattr(header, field.name)
+            if field.type == "int":
+                fine = type(value) is int and 0 <= value <= _NUMBER
+            else:
+                fine = type(value) is str and 0 < len(value) <= _TEXT and value.isprintable()
+            if not fine:
+                raise _refused("header", f"the header's {field.name} is {value!r:.60}")
+        if header.to_bytes() != data:
+            raise _refused("header", "the header is not written in the one agreed way")
+        return header
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Framed, and not yet believed."""
+
+    header: Header
+    header_bytes: bytes
+    sealed: bytes
+    signature: bytes = b""
+
+    @property
+    def signed(self) -> bytes:
+        return self.header_bytes + hashlib.sha256(self.sealed).digest()
+
+    def to_bytes(self) -> bytes:
+        length = len(self.header_bytes).to_bytes(2, "big")
+        return b"".join((MAGIC, length, self.header_bytes, self.signature, self.sealed))
+
+    @classmethod
+    def from_bytes(cls, data: bytes, limit: int) -> Envelope:
+        """``limit`` in bytes is held before anything is looked at."""
+        if len(data) > limit:
+            raise _refused(
+                "too_large", f"an envelope of {len(data)} bytes", f"at most {limit} were expected"
+            )
+        begin = len(MAGIC) + 2
+        if data[: len(MAGIC)] != MAGIC or len(data) < begin:
+            raise _refused("truncated", "these bytes are no envelope")
+        end = begin + int.from_bytes(data[len(MAGIC) : begin], "big")
+        if end - begin > LARGEST_HEADER:
+            raise _refused(
+                "header", f"a header of {end - begin} bytes", f"at most {LARGEST_HEADER}"
+            )
+        if len(data) <= end + 64:
+            raise _refused("truncated", f"an envelope that ends after {len(data)} bytes")
+        head = data[begin:end]
+        return cls(Header.from_bytes(head), head, data[end + 64 :], data[end : end + 64])
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """``seq`` from the sender's ``Sequence``; ``expiry`` in UTC seconds."""
+
+    src: str
+    dst: str
+    seq: int
+    expiry: int
+
+
+def seal(
+    message: Any, route: Route, schema: Schema, signing: SigningKey, recipient: SealingPublic
+) -> bytes:
+    """The envelope's bytes. Raises ``CheckFailed`` for a message that its own schema refuses."""
+    if (fault := misfit(message, schema)) is not None:
+        raise CheckFailed(f"this message would be refused: {fault}")
+    payload = os.urandom(32) + codec.dumps(message)
+    header = Header(
+        VERSION,
+        message.run,
+        message.round,
+        getattr(message, "attempt", 0),
+        schema.name,
+        route.src,
+        route.dst,
+        route.seq,
+        route.expiry,
+        hashlib.sha256(payload).hexdigest(),
+        schema.sha256,
+    )
+    data = header.to_bytes()
+    envelope = Envelope(header, data, recipient.encrypt(_info(data), payload))
+    return replace(envelope, signature=signing.sign(DOMAIN, envelope.signed)).to_bytes()
+
+
+class Standing(Protocol):
+    """How a name stands in the federation. ``revoked`` is why, or empty."""
+
+    @property
+    def identity(self) -> PublicIdentity: ...
+    @property
+    def revoked(self) -> str: ...
+
+
+class Directory(Protocol):
+    def standing(self, name: str) -> Standing | None: ...
+
+
+class Guard(Protocol):
+    def judge(
+        self, stamped: Header, digest: bytes, now: float
+    ) -> Literal["new", "replayed", "reused", "forgotten"]: ...
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """Who opens envelopes, and what he knows. Sensitive: holds his sealing key."""
+
+    name: str
+    sealing: SealingKey
+    directory: Directory
+    guard: Guard
+    clock: Callable[[], float] = time.time
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What is being waited for; None where anything will do. ``limit`` in bytes follows from the
+    schemas if it is not given."""
+
+    schemas: tuple[Schema, ...]
+    src: str | None = None
+    run: str | None = None
+    round: int | None = None
+    attempt: int | None = None
+    limit: int | None = None
+    lifetime_s: int = LIFETIME_S
+
+    @property
+    def most(self) -> int:
+        if self.limit is not None:
+            return self.limit
+        return OVERHEAD + max(schema.limit for schema in self.schemas)
+
+
+def unseal(data: bytes, receiver: Receiver, expected: Expected) -> tuple[Header, Any]:
+    """The header and the message. Raises ``EnvelopeRefused``, with the sender's name from the
+    moment it is proved."""
+    envelope = Envelope.from_bytes(data, expected.most)
+    header, signed = envelope.header, envelope.signed
+    _addressed(header, receiver)
+    _proved(header, signed, envelope.signature, receiver)
+    now = receiver.clock()
+    _in_time(header, now, expected.lifetime_s)
+    schema = _asked_for(header, expected)
+    _new(header, receiver.guard.judge(header, hashlib.sha256(signed).digest(), now))
+    try:
+        payload = receiver.sealing.decrypt(_info(envelope.header_bytes), envelope.sealed)
+    except CheckFailed as error:
+        _blame(header, "sealed", error.value, error.need)
+    if hashlib.sha256(payload).hexdigest() != header.payload_sha256:
+        _blame(header, "payload", "the payload is not the one its header names")
+    return header, _read(payload, header, schema)
+
+
+def _addressed(header: Header, receiver: Receiver) -> None:
+    if header.version != VERSION:
+        raise _refused(
+            "version",
+            f"an envelope of version {header.version}",
+            f"this side reads version {VERSION}",
+            "Update the older side",
+        )
+    if header.dst != receiver.name:
+        raise _refused("recipient", f"an envelope for {header.dst}", f"this is {receiver.name}")
+
+
+def _proved(header: Header, signed: bytes, signature: bytes, receiver: Receiver) -> None:
+    standing = receiver.directory.standing(header.src)
+    if standing is None:
+        raise _refused("sender", f"an envelope from {header.src}, who is not in the federation")
+    key = standing.identity.signing
+    if not key.verifies(DOMAIN, signed, signature):
+        raise _refused(
+            "signature",
+            f"an envelope in the name of {header.src} is not signed by that key",
+            f"its fingerprint is {standing.identity.fingerprint}",
+        )
+    if standing.revoked:
+        _blame(header, "revoked", f"the key of {header.src} was revoked: {standing.revoked}")
+
+
+def _in_time(header: Header, now: float, lifetime_s: int) -> None:
+    if header.expiry < now - LEEWAY_S:
+        late = now - header.expiry
+        _blame(header, "expired", f"an envelope that expired {late:.0f} s ago", "ask again")
+    if header.expiry > now + lifetime_s + LEEWAY_S:
+        early = header.expiry - now - lifetime_s
+        _blame(
+            header,
+            "future",
+            f"an envelope from the future, by {early:.0f} s or more",
+            f"clocks may differ by {LEEWAY_S} s",
+            "Set both clocks: aegis doctor",
+        )
+
+
+def _asked_for(header: Header, expected: Expected) -> Schema:
+    for what in ("src", "run", "round", "attempt"):
+        wanted, got = getattr(expected, what), getattr(header, what)
+        if wanted is not None and got != wanted:
+            _blame(header, "unexpected", f"an envelope with {what} {got}", f"expected is {wanted}")
+    named: Mapping[str, Schema] = {schema.name: schema for schema in expected.schemas}
+    schema = named.get(header.stage)
+    if schema is None:
+        _blame(header, "unexpected", f"a message {header.stage}", f"expected is {'|'.join(named)}")
+    if schema.sha256 != header.schema_sha256:
+        _blame(
+            header,
+            "schema",
+            f"a message {header.stage} of another form than this side agreed to",
+            "both sides need the same plan and the same version",
+        )
+    return schema
+
+
+def _new(header: Header, verdict: str) -> None:
+    match verdict:
+        case "new":
+            return
+        case "replayed":
+            _blame(header, "replayed", f"envelope {header.seq} was taken before")
+        case "reused":
+            _blame(
+                header,
+                "reused",
+                f"envelope {header.seq} came before with other content",
+                "each has its own number",
+                "Two processes may be using one key; if not, it was stolen: revoke it",
+            )
+        case _:
+            _blame(header, "forgotten", "the envelope is from a time that is no longer remembered")
+
+
+def _read(payload: bytes, header: Header, schema: Schema) -> Any:
+    try:
+        message = codec.loads(payload[32:], schema.classes)
+    except (AegisError, ValueError, TypeError) as error:
+        _blame(header, "body", f"the body of a {header.stage} cannot be read ({error})")
+    if (fault := misfit(message, schema)) is not None:
+        _blame(header, "body", fault)
+    place = (message.run, message.round, getattr(message, "attempt", 0))
+    if place != (header.run, header.round, header.attempt):
+        _blame(header, "mismatch", "the body names another run, round or attempt than the header")
+    if getattr(message, "hospital", header.src) != header.src:
+        _blame(
+            header, "mismatch", f"a message of {message.hospital!r:.60} in {header.src}'s envelope"
+        )
+    return message
+
+
+def _info(header: bytes) -> bytes:
+    return DOMAIN.encode() + b"\0" + header
+
+
+def _refused(reason: str, value: str, need: str = "", way_out: str = "") -> EnvelopeRefused:
+    return EnvelopeRefused(reason, value, need, way_out)
+
+
+def _blame(header: Header, reason: str, value: str, need: str = "", way_out: str = "") -> NoReturn:
+    """The signature holds, so this is the sender's doing, not the courier's: he can only keep an
+    envelope back, bring it late or bring it twice."""
+    raise EnvelopeRefused(reason, f"{header.src}: {value}", need, way_out, header.src)
