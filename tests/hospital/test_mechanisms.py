@@ -40,6 +40,7 @@ from aegis.privacy.budget import Action
 from aegis.privacy.dpsgd import DpSgd
 from aegis.privacy.filters import Cap
 from aegis.privacy.local_update import LocalUpdate
+from aegis.simulation.accounts import PUBLIC
 from aegis.simulation.local import Federation
 from aegis.simulation.stacked import StackedHospitals
 from aegis.store.journal import Forgetful
@@ -104,9 +105,12 @@ class Hospital:
 
     def node(self, plan, run="run"):
         account = Account(self.ledger, self.cap)
-        node = Node(self.site, account=account, advised=lambda *told: self.heard.append(told))
+        node = Node(self.site, account=account, advised=self._hear, policy=PUBLIC)
         self.enrolled = node.answer(Invite(run, plan.sha256, plan.to_json()))
         return node
+
+    def _hear(self, *told):
+        self.heard.append(told)
 
     def charged(self, run="run"):
         return [
@@ -231,7 +235,7 @@ def test_a_hospital_is_warned_at_three_quarters_and_at_nine_tenths(hospital):
 
 def test_without_a_listener_the_log_hears_of_more_noise(hospital, caplog):
     plan = Plan(**{**PRIVATE, "privacy.noise_multiplier": 0.2, "privacy.epsilon_budget": 1.0})
-    node = Node(hospital.site, account=Account(hospital.ledger, hospital.cap))
+    node = Node(hospital.site, account=Account(hospital.ledger, hospital.cap), policy=PUBLIC)
     node.answer(Invite("run", plan.sha256, plan.to_json()))
     with caplog.at_level(logging.WARNING, logger="aegis"):
         node.answer(asking(plan))
@@ -357,7 +361,7 @@ def test_a_hospital_takes_no_part_in_a_plan_it_cannot_keep(hospital, asked, reas
 
 def test_a_hospital_without_a_ledger_takes_no_part():
     plan = Plan(**PRIVATE)
-    node = Node(site())
+    node = Node(site(), policy=PUBLIC)
     assert "no privacy ledger" in node.answer(Invite("run", plan.sha256, plan.to_json())).reason
     assert isinstance(node.answer(asking(plan)), Refusal)
 

@@ -1,7 +1,7 @@
 """Asked for counts, a hospital looks at its policy, the price, the ledger; then at its rows."""
 
-import dataclasses
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,6 +22,7 @@ from aegis.privacy.accounting import GaussianRelease
 from aegis.privacy.filters import Cap
 from aegis.privacy.gaussian import gaussian_sigma
 from aegis.privacy.noise import SystemNoise
+from aegis.simulation.accounts import PUBLIC
 from aegis.tasks.question import question
 from aegis.tasks.task import Rows, find_task
 from aegis.tasks.topics import Topics
@@ -29,7 +30,7 @@ from aegis.tasks.topics import Topics
 PLAN = Plan(task="heart")
 SCHEMA = find_task("heart").schema
 TOPICS = Topics(SCHEMA, find_task("heart").positive, {"sex": "words"})
-ALLOWED = Policy(queries="allowed")
+ALLOWED = replace(PUBLIC, demonstration=False, scores="noisy")
 HISTOGRAM = question(TOPICS, "histogram", ["cp"])
 COUNT = question(TOPICS, "count", where="age >= 60 and sex = female")
 
@@ -154,7 +155,7 @@ def test_an_exhausted_hospital_abstains_and_keeps_its_old_answers(ledger):
 
 
 def test_the_policy_caps_what_all_questions_together_spend(ledger):
-    node = _node(ledger, Policy(queries="allowed", epsilon_cap=0.12), epsilon=5.0)
+    node = _node(ledger, replace(ALLOWED, epsilon_cap=0.12), epsilon=5.0)
     assert isinstance(node.answer(_ask()), Counts)
     refused = node.answer(_ask(COUNT))
     assert isinstance(refused, Refusal)
@@ -164,8 +165,8 @@ def test_the_policy_caps_what_all_questions_together_spend(ledger):
 @pytest.mark.parametrize(
     ("policy", "asking", "says"),
     [
-        (Policy(), _ask(), "answers no questions"),
-        (Policy(queries="allowed", kinds=("count",)), _ask(), "answers no histogram questions"),
+        (replace(ALLOWED, queries="refused"), _ask(), "answers no questions"),
+        (replace(ALLOWED, kinds=("count",)), _ask(), "answers no histogram questions"),
         (ALLOWED, _ask(epsilon=0.6), "above 0.5"),
         (ALLOWED, _ask(epsilon=math.nan), "got nan"),
         (ALLOWED, _ask(epsilon=math.inf), "got inf"),
@@ -197,7 +198,7 @@ def test_without_a_ledger_nothing_is_counted():
 
 
 def test_public_rows_may_be_counted_without_noise_but_small_cells_stay():
-    demonstration = Policy(queries="allowed", demonstration=True)
+    demonstration = replace(ALLOWED, demonstration=True)
     reply = _node(None, demonstration).answer(_ask())
     exact = _exact(HISTOGRAM)
     assert reply.noise_sd == 0
@@ -208,7 +209,7 @@ def test_public_rows_may_be_counted_without_noise_but_small_cells_stay():
 
 
 def test_a_ledger_means_noise_even_for_public_rows(ledger):
-    reply = _node(ledger, Policy(queries="allowed", demonstration=True)).answer(_ask())
+    reply = _node(ledger, replace(ALLOWED, demonstration=True)).answer(_ask())
     assert reply.noise_sd > 0
     assert len(ledger.events()) == 1
 
@@ -251,7 +252,7 @@ def test_the_smallest_price_still_has_a_noise_that_can_be_drawn(ledger):
 
 
 def test_policies_that_differ_have_other_hashes():
-    changed = dataclasses.replace(ALLOWED, minimum_cell=20)
+    changed = replace(ALLOWED, minimum_cell=20)
     assert len({Policy().sha256, ALLOWED.sha256, changed.sha256}) == 3
 
 
@@ -259,4 +260,4 @@ def test_counts_survive_the_road(ledger):
     reply = _node(ledger).answer(_ask())
     back = codec.loads(codec.dumps(reply), KEPT)
     assert np.array_equal(back.cells, reply.cells)
-    assert dataclasses.replace(back, cells=None) == dataclasses.replace(reply, cells=None)
+    assert replace(back, cells=None) == replace(reply, cells=None)

@@ -13,6 +13,7 @@ from aegis.hospital.node import Node
 from aegis.hospital.site import Site, VolatileMemory
 from aegis.plan import load_plan
 from aegis.simulation import local
+from aegis.simulation.accounts import PUBLIC
 from aegis.simulation.local import Federation
 from aegis.simulation.stacked import StackedHospitals
 from aegis.store.home import Home
@@ -204,7 +205,7 @@ def test_hospitals_without_a_row_make_no_model():
     federation = Federation.dealt(load_plan(None, {"task": "breast_cancer", **keys}).plan, dataset)
     empty = next(iter(federation.sites.values())).train.take(np.zeros(0, dtype=int))
     nodes = {
-        name: Node(Site(name, site.schema, empty, empty, empty))
+        name: Node(Site(name, site.schema, empty, empty, empty), policy=PUBLIC)
         for name, site in federation.sites.items()
     }
     with pytest.raises(RunAborted):
@@ -216,7 +217,10 @@ def test_a_hospital_that_says_no_is_named_and_the_others_go_on():
     federation = Federation.of(plan, None)
     nodes = federation.nodes(VolatileMemory())
     refuses = next(iter(nodes))
-    nodes[refuses] = Node(federation.sites[refuses], approve=lambda plan: "not this study")
+    says_no = Node(
+        federation.sites[refuses], approve=lambda plan: "not this study", policy=PUBLIC
+    )
+    nodes[refuses] = says_no
     told = []
     final = federate(federation.study, "run", StackedHospitals(nodes), Forgetful(), [told.append])
     assert refuses not in [h.hospital for h in final.progress.hospitals]

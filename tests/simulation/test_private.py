@@ -11,7 +11,6 @@ from aegis.errors import PlanError, RunAborted
 from aegis.evaluation.metrics import metrics
 from aegis.events import HospitalAbsent
 from aegis.hospital.node import Node
-from aegis.hospital.policy import Policy
 from aegis.hospital.site import VolatileMemory
 from aegis.messages import Refusal, Train, Update
 from aegis.plan import load_plan
@@ -21,7 +20,7 @@ from aegis.privacy.dpgd import INTERCEPT, dpgd
 from aegis.privacy.filters import Cap
 from aegis.privacy.noise import SystemNoise
 from aegis.report.result import result_of
-from aegis.simulation.accounts import simulated_account
+from aegis.simulation.accounts import PUBLIC, simulated_account
 from aegis.simulation.local import Federation
 from aegis.simulation.stacked import StackedHospitals
 from aegis.store.journal import Forgetful
@@ -177,7 +176,7 @@ def test_a_hospital_without_a_ledger_does_not_take_part(tmp_path):
     with Private(tmp_path, **{"federated.quorum": "3"}) as private:
         site = next(iter(private.federation.sites.values()))
         private.nodes[site.name].account.ledger.close()
-        private.nodes[site.name] = Node(site)
+        private.nodes[site.name] = Node(site, policy=PUBLIC)
         private.road = StackedHospitals(private.nodes)
         private.run()
         absent = [e for e in private.told if isinstance(e, HospitalAbsent)]
@@ -248,7 +247,7 @@ def _scored(folder, policy, **keys):
 
 
 def test_a_hospitals_own_data_share_noisy_charged_counts_only(tmp_path):
-    _, final, events, _ = _scored(tmp_path, Policy(score_epsilon=0.5))
+    _, final, events, _ = _scored(tmp_path, replace(PUBLIC, scores="noisy", score_epsilon=0.5))
     for name, histogram in final.histograms.items():
         assert np.count_nonzero(histogram.sum(axis=0)) <= 2
         assert final.losses[name] is None
@@ -259,7 +258,7 @@ def test_a_hospitals_own_data_share_noisy_charged_counts_only(tmp_path):
 
 
 def test_withheld_scores_leave_a_model_without_figures_and_a_reason(tmp_path):
-    study, final, events, told = _scored(tmp_path, Policy(scores="withheld"))
+    study, final, events, told = _scored(tmp_path, replace(PUBLIC, scores="withheld"))
     assert final.histograms == {}
     assert all(not charged for charged in events)
     result = result_of(study, final, [], transport="inprocess", model_sha256="", releases={})

@@ -21,6 +21,7 @@ from aegis.hospital.node import Node
 from aegis.hospital.site import Site
 from aegis.messages import Answer, Request, Train
 from aegis.plan import Plan
+from aegis.simulation.accounts import PUBLIC
 from aegis.simulation.stacked import StackedHospitals
 from aegis.states import StartingPoint
 from aegis.store.journal import Journal
@@ -73,7 +74,7 @@ def _node(study: Study, number: int) -> Node:
     columns = {name: design[:, j].astype(float) for j, name in enumerate(study.schema.names)}
     rows = Rows(columns, labels)
     few = rows.take(np.arange(10))
-    return Node(Site(f"hospital {number}", study.schema, rows, few, few))
+    return Node(Site(f"hospital {number}", study.schema, rows, few, few), policy=PUBLIC)
 
 
 def _plan(hospitals: int, rounds: int) -> Plan:

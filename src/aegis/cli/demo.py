@@ -6,7 +6,12 @@ import typer
 
 from aegis.cli.options import AsJson, answer, read_plan
 
-DEMO = {"task": "breast_cancer", "privacy.epsilon_budget": "1.0", "privacy.delta": "1e-5"}
+DEMO = {
+    "task": "breast_cancer",
+    "privacy.mechanism": "distributed",
+    "privacy.epsilon_budget": "1.0",
+    "privacy.delta": "1e-5",
+}
 
 
 def register(app: typer.Typer) -> None:

@@ -40,3 +40,23 @@ def show_runs(rows: list[dict[str, Any]]) -> None:
         print("No run yet. Start with: aegis demo")
     for row in rows:
         print(f"{row['run']}  {row['started'][:19]}Z  {row['state']}")
+
+
+def show_attack(document: dict[str, Any]) -> None:
+    """One row for each rule, then what it comes to."""
+    from aegis.report.dishonesty import HEADER, table
+
+    console = Console(highlight=False)
+    title = f"{document['attack']}: {document['says']} ({document['paper']})"
+    shown = Table(*HEADER, box=None, pad_edge=False, title=title, title_justify="left")
+    for row in table(document):
+        shown.add_row(*(escape(cell) for cell in row))
+    console.print()
+    console.print(shown)
+    console.print()
+    if document["note"]:
+        console.print(document["note"], markup=False)
+    console.print(f"Dishonest: {', '.join(document['dishonest'])}", markup=False)
+    console.print(document["reading"], markup=False)
+    for name, path in document["files"].items():
+        console.print(f"{name:<24} {path}", markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""What people at a hospital decided, and what the hospital answered: kept on disk, never taken back.
+"""What people at a hospital decided, and what it answered: kept on disk, never taken back.
 
 A plan that nobody here has decided on waits as a proposal. A person approves it by name, for a
 number of runs (one, unless they say more), or refuses it with a reason. A run belongs to the plan
@@ -33,7 +33,8 @@ _SCHEMA = (
     by TEXT NOT NULL, decided TEXT NOT NULL, reason TEXT NOT NULL, runs INTEGER NOT NULL)""",
     "CREATE TABLE runs (run TEXT PRIMARY KEY, plan TEXT NOT NULL, begun TEXT NOT NULL)",
     """CREATE TABLE answers (
-    run TEXT NOT NULL, question TEXT NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (run, question))""",
+    run TEXT NOT NULL, question TEXT NOT NULL, digest TEXT NOT NULL,
+    PRIMARY KEY (run, question))""",
     "CREATE TABLE policies (sha256 TEXT NOT NULL, signed TEXT PRIMARY KEY, seen TEXT NOT NULL)",
 )
 
@@ -196,7 +197,8 @@ class Decisions:
     def _find(self, sha256: str) -> Proposal | None:
         rows = self._all("SELECT * FROM proposals WHERE plan=?", (sha256,))
         begun = self._all("SELECT run FROM runs WHERE plan=? ORDER BY begun, run", (sha256,))
-        return Proposal(*rows[0], tuple(str(run) for (run,) in begun)) if rows else None
+        runs = tuple(str(run) for (run,) in begun)
+        return Proposal(*(*rows[0], runs)) if rows else None
 
     @contextmanager
     def _change(self) -> Iterator[None]:

@@ -104,11 +104,37 @@ class Gate:
             case Evaluate():
                 return self._scoring(policy, plan, request, sealed)
             case Mask():
-                return _outside(plan) or self.fault(policy, plan, sha256, request.inner, True)
-            case Advertise(hospitals=there) | Confirm(survivors=there):
+                return (
+                    _outside(plan)
+                    or self._noise_shares(plan, request)
+                    or self.fault(policy, plan, sha256, request.inner, True)
+                )
+            case Advertise(hospitals=there):
+                fault = _outside(plan) or _too_few(policy, len(there))
+                return fault or self._sum(request, len(there))
+            case Confirm(survivors=there):
                 return _outside(plan) or _too_few(policy, len(there))
             case Share() | Unmask() | Opened():
                 return _outside(plan)
+
+    def _sum(self, request: Advertise, hospitals: int) -> str | None:
+        if self._earlier.claim(request.run, _attempt(request), str(hospitals)) != str(hospitals):
+            return "this attempt at a sum was begun among other hospitals"
+        return None
+
+    def _noise_shares(self, plan: Plan, request: Mask) -> str | None:
+        """Each hospital adds its share of the noise: of as many hospitals as are in the sum, or of
+        fewer, never of more."""
+        inner = request.inner
+        if plan.privacy.mechanism != "distributed" or isinstance(inner, Evaluate):
+            return None
+        there = int(self._earlier.recall(request.run, _attempt(request)) or 0)
+        if isinstance(inner.hospitals, int) and inner.hospitals <= there:
+            return None
+        return (
+            f"noise shared out among {inner.hospitals!r} hospitals hides nobody in a sum over "
+            f"{there}"
+        )
 
     def _invitation(self, policy: Policy, request: Invite) -> str | None:
         before = self._earlier.recall(request.run, _PLAN)
@@ -208,9 +234,9 @@ class Gate:
             return fault
         if request.weights.shape != (size,):
             return f"the weights received are {request.weights.shape}; the plan's are {size}"
-        if isinstance(request, Train) and request.control is not None:
-            if request.control.shape != (size,):
-                return f"the control variates are {request.control.shape}, the weights {size}"
+        control = request.control if isinstance(request, Train) else None
+        if control is not None and control.shape != (size,):
+            return f"the control variates are {control.shape}; the plan's are {size}"
         found = contents(request)
         if found.fault is not None:
             return found.fault
@@ -268,10 +294,10 @@ def fault_of_plan(policy: Policy, plan: Plan, site: Site) -> str | None:
     """Why this hospital takes no part in such a plan, or nothing. Whether a person has approved it
     is another question."""
     own = "this hospital's policy"
-    if policy.tasks != (ANY,) and plan.task not in policy.tasks:
+    if not {ANY, plan.task} & set(policy.tasks):
         allowed = ", ".join(policy.tasks) or "nothing"
         return f"the task {plan.task} is not among those of {own}: {allowed}"
-    if _plugged_in(plan.task) and plan.task not in policy.plugins:
+    if _plugged_in(plan.task) and not {ANY, plan.task} & set(policy.plugins):
         return f"the task {plan.task} is a plug-in, and not among those of {own}"
     for rule in _UNSOUND:
         for fault in rule(plan):
@@ -312,6 +338,10 @@ def _too_few(policy: Policy, hospitals: int) -> str | None:
 
 def _bare(plan: Plan, what: str) -> str:
     return f"trust: {plan.trust} means that {what} leave this hospital inside a sealed sum only"
+
+
+def _attempt(request: Advertise | Mask) -> str:
+    return f"sum {request.purpose} {request.round} {request.attempt}"
 
 
 def _outside(plan: Plan) -> str | None:

@@ -19,9 +19,12 @@ from numpy.typing import NDArray
 from aegis.errors import AegisError, DataError
 from aegis.evaluation.histogram import score
 from aegis.hospital.counting import counted
+from aegis.hospital.decisions import Decisions
+from aegis.hospital.gate import Gate
 from aegis.hospital.grouping import Counting, Grouped
 from aegis.hospital.mechanisms import TRAIN, Mechanism, charged, fault_of, protected
-from aegis.hospital.policy import Policy
+from aegis.hospital.policy import Closed, Policy
+from aegis.hospital.policy_file import PolicyFile
 from aegis.hospital.private import noisy_gradient, noisy_statistics
 from aegis.hospital.release import Account, fault_of_target
 from aegis.hospital.scoring import released_scores
@@ -127,7 +130,10 @@ class Scoring:
 
 
 class Node:
-    """``approve`` is the hospital's say on a plan: it returns a reason to refuse, or nothing.
+    """``policy`` is what the hospital allows; without one it takes part in nothing. ``decisions``
+    is where people approve plans, where the policy asks for a person, and what keeps it known
+    through a restart what was asked. ``approve`` may have one more say on a plan: it returns a
+    reason to refuse, or nothing.
     ``advised`` hears (run, round, advice) where a run's privacy budget asks for another action than
     in the round before; without it the log does."""
 
@@ -137,13 +143,16 @@ class Node:
         memory: Memory | None = None,
         approve: Callable[[Plan], str | None] = lambda plan: None,
         account: Account | None = None,
-        policy: Policy | None = None,
+        policy: Policy | PolicyFile | None = None,
         advised: Callable[[str, int, Advice], None] | None = None,
         seal: Seal | None = None,
+        decisions: Decisions | None = None,
     ) -> None:
         self.site = site
         self.account = account
-        self._policy = policy or Policy()
+        self._policy = policy
+        self._decisions = decisions
+        self._gate = Gate(site, decisions)
         self._noise = SystemNoise()
         self._memory = memory or VolatileMemory()
         self._approve = approve
@@ -158,6 +167,23 @@ class Node:
     @property
     def name(self) -> str:
         return self.site.name
+
+    @property
+    def policy(self) -> Policy:
+        """As it stands now. Raises ``DataError`` where there is none that counts."""
+        standing = self._standing()
+        if isinstance(standing, Closed):
+            raise DataError(standing.reason)
+        return standing
+
+    def _standing(self) -> Policy | Closed:
+        match self._policy:
+            case None:
+                return Closed()
+            case PolicyFile() as file:
+                return file.current()
+            case Policy() as policy:
+                return policy
 
     def answer(self, request: Request) -> Reply:
         try:
@@ -224,8 +250,8 @@ class Node:
                 self.name,
                 histogram,
                 loss_sum,
-                self._policy,
-                self.account,
+                self.policy,
+                self._account(),
                 noise,
                 groups,
                 sealed=scoring.stage is not None,
@@ -235,6 +261,11 @@ class Node:
             return self.refusal(scoring.request, error)
 
     def _admit(self, request: Request) -> Work | Scoring | Reply:
+        agreed = self._runs.get(request.run) if isinstance(request.run, str) else None
+        plan, sha256 = (None, "") if agreed is None else (agreed.plan, agreed.sha256)
+        fault = self._gate.fault(self._standing(), plan, sha256, request)
+        if fault is not None:
+            raise DataError(fault)
         match request:
             case Invite():
                 return self._enrol(request)
@@ -299,6 +330,10 @@ class Node:
         if plan.trust != "open" and self._sums is None:
             reason = f"the plan is {plan.trust} and this hospital has no key for sealed sums"
             return Refusal(request.run, request.round, self.name, reason)
+        reason = self._undecided(request.run, plan)
+        if reason is not None:
+            return Refusal(request.run, request.round, self.name, reason)
+        self._gate.begun(request.run, request.plan_sha256)
         self._runs[request.run] = Agreed.to(plan)
         beacon = None if self._sums is None else self._sums.beacon(request.run, plan)
         return Enrolled(
@@ -308,11 +343,22 @@ class Node:
             examples=len(self.site.train),
             held_out=len(self.site.test),
             schema_sha256=self.site.schema.sha256,
+            policy_sha256=self.policy.sha256,
             resources=self.site.resources,
             identity="" if self._seal is None else self._seal.key.public.hex,
             anchor=b"" if beacon is None else beacon.anchor,
-            scores=self._policy.scores,
+            scores=self.policy.scores,
         )
+
+    def _undecided(self, run: str, plan: Plan) -> str | None:
+        """Why nobody here has let this plan in, or nothing. The policy's signature does where it
+        names the plan, a person otherwise, unless the policy leaves it to its own limits."""
+        policy = self.policy
+        if plan.sha256 in policy.plans or policy.approval == "automatic":
+            return None
+        if self._decisions is None:
+            return "plans are approved by a person here, and there is no record of approvals"
+        return self._decisions.refuses(run, plan)
 
     def _privacy_fault(self, plan: Plan) -> str | None:
         """Why this hospital cannot keep what the plan promises; then it does not take part."""
@@ -368,15 +414,20 @@ class Node:
             request.run, request.round, "train", self.name, event, agreed.budget, compute
         )
 
+    def _account(self) -> Account | None:
+        """The ledger, with what account and policy both let it spend."""
+        return None if self.account is None else self.account.within(self.policy.cap)
+
     def _accountable(self) -> Account:
-        if self.account is None:
+        account = self._account()
+        if account is None:
             raise DataError("the plan is private and this hospital has no privacy ledger")
-        return self.account
+        return account
 
     def _counted(self, request: Ask) -> Reply:
         positive = find_task(self._agreed(request).plan.task).positive
         noise = self._noise.gaussian_on_grid
-        return counted(request, self.site, positive, self._policy, self.account, noise)
+        return counted(request, self.site, positive, self.policy, self._account(), noise)
 
     def _statistics(self, request: Statistics) -> Reply:
         agreed = self._agreed(request)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -26,9 +26,16 @@ from aegis.tasks.question import KINDS, QuestionKind
 LEAST_EPSILON = 1e-4
 LEAST_SUM = 3  # of a sum of two, each hospital knows the other's part
 ANY = "any"
-TRUSTS: tuple[Trust, ...] = get_args(Trust)
-MECHANISMS: tuple[Mechanism, ...] = get_args(Mechanism)
-SHARINGS: tuple[Sharing, ...] = get_args(Sharing)
+_ONE_OF: Mapping[str, tuple[str, ...]] = {
+    "approval": ("person", "automatic"),
+    "queries": ("allowed", "refused"),
+    "scores": get_args(Sharing),
+}
+_SOME_OF: Mapping[str, tuple[str, ...]] = {
+    "kinds": KINDS,
+    "trust": get_args(Trust),
+    "mechanisms": get_args(Mechanism),
+}
 
 
 @dataclass(frozen=True)
@@ -78,14 +85,10 @@ class Policy:
             raise BadInput("; ".join(faults))
 
     def _faults(self) -> Iterator[str]:
-        for name, known in (
-            ("approval", ("person", "automatic")),
-            ("queries", ("allowed", "refused")),
-            ("scores", SHARINGS),
-        ):
+        for name, known in _ONE_OF.items():
             if getattr(self, name) not in known:
                 yield _wrong(name, _listed(known), getattr(self, name))
-        for name, known in (("kinds", KINDS), ("trust", TRUSTS), ("mechanisms", MECHANISMS)):
+        for name, known in _SOME_OF.items():
             for word in self._words(name):
                 if word not in known:
                     yield f"policy.{name} are {', '.join(known)}, got {word!r}"
@@ -93,8 +96,10 @@ class Policy:
             words = getattr(self, name)
             if not isinstance(words, tuple) or not all(isinstance(w, str) and w for w in words):
                 yield _wrong(name, "a list of words", words)
-        if ANY in self._words("tasks") and len(self.tasks) > 1:
-            yield f"policy.tasks is a list of tasks, or {ANY} alone, got {', '.join(self.tasks)}"
+        for name in ("tasks", "plugins"):
+            words = self._words(name)
+            if ANY in words and len(words) > 1:
+                yield f"policy.{name} is a list of tasks, or {ANY} alone, got {', '.join(words)}"
         for plan in self._words("plans"):
             if not _is_hash(plan):
                 yield _wrong("plans", "a list of plans' SHA-256, 64 small digits each", plan)
@@ -102,7 +107,7 @@ class Policy:
             if not isinstance(getattr(self, name), bool):
                 yield _wrong(name, "true or false", getattr(self, name))
         for name, least in (
-            ("minimum_rows", 1),
+            ("minimum_rows", 0),
             ("minimum_hospitals", LEAST_SUM),
             ("minimum_cell", MINIMUM_CELL),
         ):

@@ -84,7 +84,7 @@ def parse_policy(data: bytes, source: str, hospital: str) -> Policy:
         faults.append(f"hospital is {said.get('hospital')!r}, and this is {hospital!r}")
     if "tasks" not in said:
         faults.append('tasks is missing: list what may be learned here, as in ["heart"]')
-    values = {
+    values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in said.items()
         if name in known and known[name] is not MISSING

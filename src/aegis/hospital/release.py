@@ -31,6 +31,14 @@ class Account:
     ledger: Ledger
     cap: Cap
 
+    def within(self, cap: Cap | None) -> Account:
+        """This account with a cap that is no looser than ``cap``."""
+        if cap is None:
+            return self
+        own = self.cap
+        tighter = Cap(min(own.epsilon, cap.epsilon), min(own.delta, cap.delta), own.order)
+        return Account(self.ledger, tighter)
+
     def kept(self, run: str, round: int, purpose: str) -> Reply | None:
         """The reply that was stored for this question."""
         payload = self.ledger.payload(run, round, purpose)

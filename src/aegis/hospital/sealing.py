@@ -14,10 +14,11 @@ import hashlib
 import math
 import os
 from dataclasses import dataclass
+from typing import get_args
 
 from aegis import codec
 from aegis.errors import DataError
-from aegis.hospital.answers import Answers, Question, VolatileAnswers
+from aegis.hospital.answers import Answers, Question
 from aegis.identity.keys import SigningKey
 from aegis.identity.roster import Roster
 from aegis.messages import Evaluate, Scores, Statistics, Tally, Train, Update
@@ -42,22 +43,20 @@ from aegis.secagg.beacon import Beacon
 from aegis.secagg.context import DOMAIN, LEAST
 from aegis.secagg.participant import Participant
 
-ROUNDS = 10_000  # of a hash chain where the plan leaves their number open
+ROUNDS = 128  # of a hash chain where the noise rule decides their number (80 at most)
 
 
 @dataclass(frozen=True)
 class Seal:
     """What a hospital brings to sealed sums. ``least``: how many hospitals its policy wants in any
-    sum it helps to open."""
+    sum it helps to open. ``draw``: its part in the drawing of groups, for simulations that are to
+    be repeated; without it the operating system's entropy."""
 
     key: SigningKey
     roster: Roster
     answers: Answers
     least: int = LEAST
-
-    @classmethod
-    def volatile(cls, key: SigningKey, roster: Roster) -> Seal:
-        return cls(key, roster, VolatileAnswers())
+    draw: bytes | None = None
 
 
 class SealedSums:
@@ -65,6 +64,8 @@ class SealedSums:
         self._name, self._seal = name, seal
         self._going: dict[tuple[str, Purpose], Participant] = {}
         self._beacons: dict[str, Beacon] = {}
+        self._anchors: dict[str, dict[str, bytes]] = {}
+        self._reached: dict[str, tuple[int, int, int]] = {}
 
     def beacon(self, run: str, plan: Plan) -> Beacon | None:
         """The randomness that this hospital commits itself to when it enrols; groups are drawn
@@ -73,7 +74,9 @@ class SealedSums:
             return None
         if run not in self._beacons:
             rounds = plan.federated.num_rounds or ROUNDS
-            self._beacons[run] = Beacon(os.urandom(32), rounds, plan.federated.attempts)
+            self._beacons[run] = Beacon(
+                self._seal.draw or os.urandom(32), rounds, plan.federated.attempts
+            )
         return self._beacons[run]
 
     def answer(self, plan: Plan, schema_sha256: str, stage: Stage) -> StageReply:
@@ -95,7 +98,11 @@ class SealedSums:
     def kept(self, stage: Mask) -> Masked | None:
         """The masked vector that was sent already. Raises where the stage is not for this sum."""
         inner = stage.inner
-        if (inner.run, inner.round, inner.plan_sha256) != (stage.run, stage.round, stage.plan_sha256):
+        if (inner.run, inner.round, inner.plan_sha256) != (
+            stage.run,
+            stage.round,
+            stage.plan_sha256,
+        ):
             raise DataError("the question inside belongs to another round than the seal around it")
         purposes = {Train: ("train",), Statistics: ("statistics",), Evaluate: ("evaluate", "final")}
         if stage.purpose not in purposes[type(inner)]:
@@ -145,8 +152,8 @@ class SealedSums:
             raise DataError("this attempt was begun before this hospital restarted")
         roster = self._chosen(plan, stage)
         beacon = self.beacon(stage.run, plan)
-        if beacon is not None and stage.anchors.get(self._name) != beacon.anchor:
-            raise DataError("the anchor shown for this hospital is not the one it enrolled with")
+        if beacon is not None:
+            self._pin(stage, beacon)
         where = context(
             stage.run,
             stage.round,
@@ -169,6 +176,19 @@ class SealedSums:
         self._seal.answers.keep(_question(stage, "begun"), b"")
         self._going[stage.run, stage.purpose] = participant
         return participant
+
+    def _pin(self, stage: Advertise, beacon: Beacon) -> None:
+        """Anchors are those of the first sum of the run, and sums are answered in their order: what
+        a chain reveals tells all that it would have revealed earlier."""
+        pinned = self._anchors.setdefault(stage.run, {self._name: beacon.anchor})
+        for name in stage.hospitals:
+            shown = stage.anchors.get(name, b"")
+            if pinned.setdefault(name, shown) != shown:
+                raise DataError(f"the anchor shown for {name} is not the one of this run")
+        order = stage.round, get_args(Purpose).index(stage.purpose), stage.attempt
+        if order < self._reached.get(stage.run, (0, 0, 0)):
+            raise DataError("a sum out of its order", "later ones of this run were begun already")
+        self._reached[stage.run] = order
 
     def _chosen(self, plan: Plan, stage: Advertise) -> Roster:
         """The part of the pinned roster that is asked. Raises where it is smaller than the plan

@@ -27,7 +27,7 @@ Rule: TypeAlias = Literal[
 ]
 Mechanism: TypeAlias = Literal["none", "dp_sgd", "local_update", "distributed"]
 
-DEFAULT_TRUST: Trust = "open"
+DEFAULT_TRUST: Trust = "masked"
 IMAGE_NETWORKS = frozenset({"simple_cnn", "resnet18", "densenet121", "scattering"})
 
 Whole: TypeAlias = Annotated[int, Strict()]
@@ -217,7 +217,7 @@ class Privacy(Section):
 
 
 class SecureAggregation(Section):
-    enabled: Switch = key(False, "Whether the coordinator sees sums only.")
+    enabled: Switch = key(True, "Whether the coordinator sees sums only.")
     use_masking: Switch = key(True, "Whether updates are masked inside the secure sum.")
     audit_enabled: Switch = key(True, "Whether each step goes to the audit log.")
 

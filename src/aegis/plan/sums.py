@@ -93,7 +93,8 @@ def layout(purpose: Purpose, plan: Plan, size: int, control: bool = False) -> La
         case "evaluate" | "final":
             slots, wide = [Slot("histogram", 2 * BINS, MOST_ROWS, 0)], [("loss", 1)]
             if size:
-                slots.append(Slot("groups", size, MOST_ROWS, 0))
+                # A row adds at most 2^20 to a number: chances are counted in steps of 2^-20.
+                slots.append(Slot("groups", size, MOST_ROWS * 2**20, 0))
     for name, length in wide:
         slots += [
             Slot(name, length, WIDEST, SPLIT),
@@ -105,7 +106,9 @@ def layout(purpose: Purpose, plan: Plan, size: int, control: bool = False) -> La
 
 def topology(plan: Plan, anchors: Mapping[str, bytes]) -> Topology:
     """Who masks with whom."""
-    return groups(LEAST, anchors) if plan.trust == "grouped" else complete()
+    if plan.trust != "grouped":
+        return complete()
+    return groups(LEAST, anchors, plan.federated.attempts)
 
 
 def context(

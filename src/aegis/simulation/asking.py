@@ -12,6 +12,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from aegis.hospital.site import Site
 from aegis.plan import Plan
 from aegis.privacy.accounting import composed
 from aegis.privacy.filters import Cap
+from aegis.simulation.accounts import PUBLIC
 from aegis.simulation.local import Federation
 from aegis.store.home import Home
 from aegis.tasks.question import Question, question
@@ -61,7 +63,7 @@ def ask(
     topics = Topics.of(task.schema, task.positive, dataset.rows)
     asked = question(topics, wanted.kind, wanted.columns, wanted.bins, wanted.where)
     bundled = not getattr(task, "sources", ()) or dataset.synthetic
-    policy = Policy(queries="allowed", demonstration=bundled)
+    policy = replace(PUBLIC, demonstration=bundled, scores="noisy")
     root = (Home(home) if home is not None else Home.from_environment()).prepare()
     folder = root.results("queries") / plan.task / "ledgers"
     with _accounts({} if without_noise else federation.sites, folder, policy) as accounts:

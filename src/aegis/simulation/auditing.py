@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,7 +23,6 @@ from aegis.coordinator.steps import Study
 from aegis.errors import BadInput
 from aegis.hospital.ledger import Ledger
 from aegis.hospital.node import Node
-from aegis.hospital.policy import Policy
 from aegis.hospital.private import noisy_gradient
 from aegis.hospital.release import Account
 from aegis.hospital.site import Site
@@ -32,7 +32,7 @@ from aegis.plan.schedule import follows_noise_rule, schedule
 from aegis.privacy.dpgd import average_after, change
 from aegis.privacy.filters import Cap
 from aegis.privacy.noise import SystemNoise
-from aegis.simulation.accounts import LOOSER
+from aegis.simulation.accounts import LOOSER, PUBLIC
 from aegis.simulation.comparison import Fitted
 from aegis.simulation.stacked import StackedHospitals
 from aegis.states import StartingPoint
@@ -157,7 +157,7 @@ def _node(name: str, patients: Patients, study: Study, folder: Path, opened: Exi
         privacy = study.plan.privacy
         account = Account(ledger, Cap(LOOSER * privacy.epsilon_budget, privacy.delta))
     site = _site(name, patients, study)
-    return Node(site, account=account, policy=Policy(scores="withheld"))
+    return Node(site, account=account, policy=replace(PUBLIC, scores="withheld"))
 
 
 def _site(name: str, patients: Patients, study: Study) -> Site:
@@ -175,4 +175,7 @@ def _quiet(plan: Plan) -> Plan:
     """The plan for a repetition: nothing scored in between, and whoever is there will do."""
     if plan.evaluation.keep == "best" or plan.evaluation.patience is not None:
         raise BadInput("the audit cannot repeat a run that chose its round on validation rows")
-    return plan.edited({"evaluation.every": 0, "federated.quorum": 1})
+    changes: dict[str, Any] = {"evaluation.every": 0, "federated.quorum": 1}
+    if plan.trust == "masked":  # a sum is a sum, hidden or not
+        changes |= {"trust": "open", "secure_aggregation.enabled": False}
+    return plan.edited(changes)

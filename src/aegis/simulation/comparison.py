@@ -10,25 +10,26 @@ each with the whole budget on an account of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aegis.assurance.benefit import Right, benefit, sentence, summary, together
 from aegis.coordinator.steps import Study
 from aegis.errors import RunAborted
 from aegis.evaluation.histogram import score
-from aegis.evaluation.intervals import paired_difference, wilson
 from aegis.evaluation.metrics import metrics
 from aegis.hospital.node import Node
 from aegis.hospital.site import Site
 from aegis.messages import Vector
 from aegis.plan import Plan
 from aegis.report.result import mean_metrics
-from aegis.simulation.accounts import simulated_account
+from aegis.simulation.accounts import PUBLIC, simulated_account
 from aegis.store.journal import Forgetful
 from aegis.tasks.bounded import read_preparation
 from aegis.tasks.task import Rows, below
@@ -36,6 +37,8 @@ from aegis.transport.transport import InProcess
 from aegis.wiring import federate
 
 MOST_HOSPITALS = 100
+Predict: TypeAlias = Callable[[Rows], NDArray[np.floating]]
+UNSEEN = replace(PUBLIC, scores="noisy")
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,10 @@ def lone_plan(plan: Plan) -> Plan:
         "fraction_fit": 1.0,
         "selection": "all",
     }
+    document["trust"] = "open"  # nothing leaves a federation of one
+    document["secure_aggregation"]["enabled"] = document["robust_aggregation"]["enabled"] = False
+    if document["privacy"]["mechanism"] == "distributed":
+        document["privacy"]["mechanism"] = "dp_sgd"
     if document["server"]["optimizer"] in ("cyclic", "scaffold"):
         document["server"]["optimizer"] = "fedavg"
     if document["evaluation"]["every"] and document["evaluation"]["keep"] == "last":
@@ -74,7 +81,7 @@ def fit_alone(study: Study, site: Site) -> Fitted:
         account = None
         if study.plan.privacy.enabled:
             account = simulated_account(site, lone.plan, Path(folder))
-        road = InProcess({site.name: Node(site, account=account)})
+        road = InProcess({site.name: Node(site, account=account, policy=UNSEEN)})
         try:
             final = federate(lone, f"alone-{site.name}", road, Forgetful())
         finally:
@@ -103,67 +110,61 @@ def compare(
     sites: Mapping[str, Site],
     shared: Mapping[str, Fitted],
     told: Callable[[str], None] = lambda text: None,
+    tuned: Mapping[str, Predict] | None = None,
 ) -> dict[str, Any]:
     """What goes into the result: ``pooled``, ``local`` by hospital, ``mean_local``, ``comparison``.
 
-    ``shared`` is the federated model as each hospital would use it. Each hospital's own model is
-    judged on its own test rows, where its patients are the ones it knows, and on everybody's
-    (``everywhere``), where a model has to travel.
+    ``shared`` is the federated model as each hospital would use it, ``tuned`` the same fitted to
+    the hospital afterwards. Each hospital's own model is judged on its own test rows, where its
+    patients are the ones it knows, and on everybody's (``everywhere``), where a model has to
+    travel.
     """
     everyone = pooled_site(sites)
-    together = np.concatenate([_right(shared[name], site) for name, site in sites.items()])
+    travelled = np.concatenate([_right(shared[name].logits, site) for name, site in sites.items()])
+    alone: dict[str, Fitted] = {}
+    for name, site in sites.items():
+        told(f"training {name} alone")
+        with suppress(RunAborted):
+            alone[name] = fit_alone(study, site)
+    told("training on all rows in one place")
+    pooled: Fitted | None = None
+    with suppress(RunAborted):
+        pooled = fit_alone(study, everyone)
     local: dict[str, dict[str, Any] | None] = dict.fromkeys(sites)
     rows: list[dict[str, Any]] = []
+    judged: list[Mapping[str, Right | None]] = []
     for number, (name, site) in enumerate(sites.items()):
-        told(f"training {name} alone")
-        try:
-            own = fit_alone(study, site)
-        except RunAborted:
+        if name not in alone or not len(site.test):
             continue
-        if len(site.test):
-            local[name] = metrics(*score(own.logits(site.test), site.test.labels))
-            row = _beside(_right(own, site), _right(shared[name], site), number)
-            everywhere = _beside(_right(own, everyone), together, number)
-            rows.append({"name": name, **row, "everywhere": everywhere})
-    told("training on all rows in one place")
-    try:
-        fitted = fit_alone(study, everyone)
-        pooled = metrics(*score(fitted.logits(everyone.test), everyone.test.labels))
-    except RunAborted:
-        pooled = None
+        own = alone[name]
+        local[name] = metrics(*score(own.logits(site.test), site.test.labels))
+        models = {
+            "alone": _right(own.logits, site),
+            "federated": _right(shared[name].logits, site),
+            "tuned": _right(tuned[name], site) if tuned and name in tuned else None,
+            "pooled": None if pooled is None else _right(pooled.logits, site),
+        }
+        judged.append(models)
+        away = {"alone": _right(own.logits, everyone), "federated": travelled}
+        rows.append({"name": name, **benefit(models, number), "everywhere": benefit(away, number)})
+    found = together(judged)
     return {
-        "pooled": pooled,
+        "pooled": None
+        if pooled is None
+        else metrics(*score(pooled.logits(everyone.test), everyone.test.labels)),
         "local": local,
         "mean_local": mean_metrics(list(local.values())),
         "comparison": {
             "hospitals": rows,
-            "summary": _summary(rows),
-            "summary_everywhere": _summary([row["everywhere"] for row in rows]),
+            "summary": summary(rows),
+            "summary_everywhere": summary([row["everywhere"] for row in rows]),
+            "together": found,
+            "sentence": sentence(found),
         },
     }
 
 
-def _beside(alone: NDArray[np.bool_], federated: NDArray[np.bool_], seed: int) -> dict[str, Any]:
-    difference, low, high = paired_difference(federated, alone, seed=seed)
-    return {
-        "examples": len(alone),
-        "alone": _share(alone),
-        "federated": _share(federated),
-        "difference": {"accuracy": difference, "ci95": [low, high]},
-    }
-
-
-def _share(right: NDArray[np.bool_]) -> dict[str, Any]:
-    return {"accuracy": float(right.mean()), "ci95": list(wilson(int(right.sum()), len(right)))}
-
-
-def _summary(rows: list[dict[str, Any]]) -> dict[str, int]:
-    better = sum(row["difference"]["ci95"][0] > 0 for row in rows)
-    worse = sum(row["difference"]["ci95"][1] < 0 for row in rows)
-    return {"better": better, "worse": worse, "no_clear_difference": len(rows) - better - worse}
-
-
-def _right(fitted: Fitted, site: Site) -> NDArray[np.bool_]:
+def _right(predict: Predict, site: Site) -> Right:
     """For each test row of the site, whether the model says what is."""
-    right: NDArray[np.bool_] = (fitted.logits(site.test) >= 0) == (site.test.labels == 1)
+    right: Right = (predict(site.test) >= 0) == (site.test.labels == 1)
     return right

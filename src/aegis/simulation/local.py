@@ -23,17 +23,16 @@ from aegis.coordinator.steps import Study
 from aegis.errors import BadInput
 from aegis.events import Listener
 from aegis.hospital.node import Node
-from aegis.hospital.policy import Policy
 from aegis.hospital.release import Account
 from aegis.hospital.site import Memory, Site, SqliteMemory, VolatileMemory
 from aegis.messages import Invite
 from aegis.plan import Plan, check_plan
-from aegis.simulation.accounts import simulated_account
+from aegis.simulation.accounts import PUBLIC, simulated_account
 from aegis.simulation.comparison import Fitted
 from aegis.simulation.document import Finished, document
 from aegis.simulation.files import write_files
 from aegis.simulation.partition import partition
-from aegis.simulation.seals import simulated_seals
+from aegis.simulation.seals import simulated_keys, simulated_seals
 from aegis.simulation.stacked import StackedHospitals
 from aegis.simulation.starting import starting_point
 from aegis.states import Failed, Idle, RoundSetup, State, Terminated
@@ -43,8 +42,6 @@ from aegis.store.registry import Registry
 from aegis.tasks.task import DataOptions, Dataset, find_task
 from aegis.wiring import federate
 
-# Simulated hospitals hold public data: what they share is not covered by any epsilon, and says so.
-PUBLIC = Policy(queries="allowed", demonstration=True, scores="shared")
 Told = Callable[[str], None]
 
 
@@ -192,17 +189,22 @@ class Federation:
         }
         return cls(Study(plan, schema), dataset, sites)
 
-    def nodes(self, memory: Memory, ledgers: Path | None = None) -> dict[str, Node]:
-        """A node per hospital; a private plan gives each a ledger of its own under ``ledgers``."""
+    def nodes(self, memory: Memory, folder: Path | None = None) -> dict[str, Node]:
+        """A node per hospital. ``folder`` is the run's: a private plan gives each hospital a ledger
+        of its own there, a masked one a key."""
         accounts: dict[str, Account] = {}
         if self.study.plan.privacy.enabled:
-            if ledgers is None:
+            if folder is None:
                 raise BadInput("a private run needs a folder for its ledgers")
             accounts = {
-                name: simulated_account(site, self.study.plan, ledgers)
+                name: simulated_account(site, self.study.plan, folder / "ledgers")
                 for name, site in self.sites.items()
             }
-        seals = simulated_seals(self.sites) if self.study.plan.trust != "open" else {}
+        plan = self.study.plan
+        seals = {}
+        if plan.trust != "open":
+            keys = simulated_keys(self.sites, folder and folder / "hospitals")
+            seals = simulated_seals(keys, plan.seed)
         return {
             name: Node(
                 site, memory, account=accounts.get(name), policy=PUBLIC, seal=seals.get(name)
@@ -260,7 +262,7 @@ class _Going:
             memory = SqliteMemory(self.home.results(self.name) / "hospitals.db")
         nodes: dict[str, Node] = {}
         try:
-            nodes = self.federation.nodes(memory, self.home.results(self.name) / "ledgers")
+            nodes = self.federation.nodes(memory, self.home.results(self.name))
             final = state
             if not isinstance(final, Terminated):
                 if not isinstance(state, Idle):

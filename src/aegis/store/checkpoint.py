@@ -1,9 +1,9 @@
 """A checkpoint: how far a log has come, in the words of c2sp.org/tlog-checkpoint.
 
-    aegis/run/20261122-030000-heart-ab12cd      origin: which log
-    131                                         size: how many entries
-    CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2...   root of the Merkle tree over them
-    previous 7hQh0Y...                          SHA-256 of the checkpoint before, signatures included
+    aegis/run/20261122-030000-heart-ab12cd   origin: which log
+    131                                      size: how many entries
+    CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2M...     root of the Merkle tree over them
+    previous 7hQh0YzC0sdQkV1yB0aF...         SHA-256 of the checkpoint before, signatures included
 
 The last line, absent in the first checkpoint, chains the checkpoints: none of them, and no
 cosignature on one, can be taken out later.

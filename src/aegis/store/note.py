@@ -1,4 +1,4 @@
-"""Text that somebody signed, as C2SP signed notes (c2sp.org/signed-note, c2sp.org/tlog-cosignature).
+"""Text that somebody signed: notes as in c2sp.org/signed-note and c2sp.org/tlog-cosignature.
 
     the text, whose last line ends like every other
 

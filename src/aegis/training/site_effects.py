@@ -2,18 +2,17 @@
 
 Logistic regression of a hospital: shared logit + a + x . d, with a site intercept a ~ N(0, s_a^2)
 and site slopes d ~ N(0, s_d^2 / scale^2), scale being the root mean square of the design, so that
-strengths mean the same for every preparation. A small hospital is held close to the shared model, a
-large odd one may leave it. How strong the effects may be is empirical Bayes: each hospital works
-out the evidence (Laplace's approximation of the marginal likelihood) on a public grid of strengths,
-and the strengths with the greatest sum of evidence hold for all; the sum is all that anybody has to
-learn. (0, 0) is on the grid: no site effects, which is what hospitals that are alike get.
+strengths mean the same for every preparation. How strong the effects may be is empirical Bayes: of
+a public grid of strengths the hospital takes the one with the greatest evidence, the marginal
+likelihood of its rows by Laplace's approximation. So a hospital that is like the others, or that
+has too few rows to tell, stays with the shared model ((0, 0) is on the grid), and an odd one leaves
+it as far as its rows bear out. Nothing of this leaves the hospital.
 
 The shared model was fitted on these rows too, so the evidence is on the careful side.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +37,10 @@ class Effects:
     intercept: float
     slopes: Floats
 
+    def on(self, design: NDArray[np.floating]) -> Floats:
+        """(n,) what is added to the shared logits of these rows."""
+        return self.intercept + np.asarray(design, dtype=np.float64) @ self.slopes
+
 
 def evidence(
     design: NDArray[np.floating], labels: NDArray[np.int64], logits: NDArray[np.floating]
@@ -55,10 +58,9 @@ def evidence(
     return found
 
 
-def strongest(evidences: Sequence[Floats]) -> Strength:
-    """The strength with the greatest summed evidence; of equals the weaker."""
-    total = np.sum(evidences, axis=0)
-    return GRID[int(total.argmax())]
+def likeliest(found: Floats) -> Strength:
+    """The strength with the greatest evidence; of equals the weaker."""
+    return GRID[int(found.argmax())]
 
 
 def site_effects(

@@ -129,12 +129,14 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """``seq`` from the sender's ``Sequence``; ``expiry`` in UTC seconds."""
+    """``seq`` from the sender's ``Sequence``; ``expiry`` in UTC seconds. ``attempt`` is for a
+    message that does not name its own: a reply takes it from the request's header."""
 
     src: str
     dst: str
     seq: int
     expiry: int
+    attempt: int = 0
 
 
 def seal(
@@ -148,7 +150,7 @@ def seal(
         VERSION,
         message.run,
         message.round,
-        getattr(message, "attempt", 0),
+        getattr(message, "attempt", route.attempt),
         schema.name,
         route.src,
         route.dst,
@@ -318,7 +320,7 @@ def _read(payload: bytes, header: Header, schema: Schema) -> Any:
         _blame(header, "body", f"the body of a {header.stage} cannot be read ({error})")
     if (fault := misfit(message, schema)) is not None:
         _blame(header, "body", fault)
-    place = (message.run, message.round, getattr(message, "attempt", 0))
+    place = (message.run, message.round, getattr(message, "attempt", header.attempt))
     if place != (header.run, header.round, header.attempt):
         _blame(header, "mismatch", "the body names another run, round or attempt than the header")
     if getattr(message, "hospital", header.src) != header.src:

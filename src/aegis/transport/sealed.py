@@ -57,10 +57,15 @@ class Party:
         return self.identity.name
 
     def seal(
-        self, message: Any, to: str, schemas: tuple[Schema, ...], lifetime_s: int = LIFETIME_S
+        self,
+        message: Any,
+        to: str,
+        schemas: tuple[Schema, ...],
+        attempt: int = 0,
+        lifetime_s: int = LIFETIME_S,
     ) -> bytes:
         """Raises ``EnvelopeRefused`` for a recipient who is unknown or revoked: nothing is sealed
-        to a key that is not trusted."""
+        to a key that is not trusted. ``CheckFailed`` for a message that its schema refuses."""
         standing = self.directory.standing(to)
         if standing is None or standing.revoked:
             why = standing.revoked if standing else "it is not in the federation"
@@ -69,7 +74,7 @@ class Party:
         if schema is None:
             raise EnvelopeRefused("unexpected", f"a {type(message).__name__} is not what was asked")
         expiry = int(self.clock()) + lifetime_s
-        route = Route(self.name, to, self.numbers.next(), expiry)
+        route = Route(self.name, to, self.numbers.next(), expiry, attempt)
         return seal(message, route, schema, self.identity.signing, standing.identity.sealing)
 
     def unseal(self, data: bytes, expected: Expected) -> tuple[Header, Any]:
@@ -161,10 +166,10 @@ class SealedInProcess:
         reply: Reply = self._nodes[hospital].answer(request)
         forms = self._replies(request)
         try:
-            back = me.seal(reply, asker, forms)
+            back = me.seal(reply, asker, forms, header.attempt)
         except AegisError as error:  # rather than silence: the coordinator learns the reason
             refusal = Refusal(header.run, header.round, hospital, str(error))
-            back = me.seal(refusal, asker, forms)
+            back = me.seal(refusal, asker, forms, header.attempt)
         return self._courier.carry(hospital, asker, back)
 
 

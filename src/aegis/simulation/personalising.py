@@ -1,0 +1,137 @@
+"""The shared model, fitted to one hospital afterwards: what that hospital could use for itself.
+
+Logistic regression gets site effects (``aegis.training.site_effects``). A network trains on, from
+the shared weights, for as many passes as four-fold cross-validation on the hospital's own training
+rows finds best; no pass at all is one of the choices. Both use the hospital's own rows only and
+both may leave the shared model as it is. The fitted model holds facts about these rows that no
+noise covers, so it stays in the hospital.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aegis.errors import AegisError
+from aegis.hospital.site import Site
+from aegis.messages import Vector
+from aegis.simulation.comparison import Fitted, Predict
+from aegis.tasks.bounded import read_preparation
+from aegis.tasks.models import Perceptron
+from aegis.tasks.task import Rows
+from aegis.training import trainer_for
+from aegis.training.site_effects import evidence, likeliest, site_effects
+from aegis.training.trainer import Job, Settings
+
+PASSES = (0, 1, 2, 4, 8)
+FOLDS, LEAST = 4, 20
+
+
+@dataclass(frozen=True)
+class Personal:
+    """``method`` is ``site effects`` or ``fine-tuning``; ``how`` says how far the model moved."""
+
+    method: str
+    how: str
+    moved: bool
+    logits: Predict
+
+
+def personalised(shared: Fitted, site: Site, learning_rate: float, round: int) -> Personal:
+    """The shared model as it is best for this hospital. ``learning_rate`` and ``round`` are those a
+    next round would have; only networks use them."""
+    model = shared.study.model(shared.preparation)
+    if not model.hidden:
+        return _with_site_effects(shared, model, site)
+    return _trained_on(shared, model, site, learning_rate, round)
+
+
+def _with_site_effects(shared: Fitted, model: Perceptron, site: Site) -> Personal:
+    prepared = read_preparation(shared.preparation)
+    design = prepared.apply(site.train)
+    logits, labels = model.logits(shared.weights, design), site.train.labels
+    strength = likeliest(evidence(design, labels, logits))
+    effects = site_effects(design, labels, logits, strength)
+
+    def own(rows: Rows) -> NDArray[np.floating]:
+        there = prepared.apply(rows)
+        return np.asarray(model.logits(shared.weights, there) + effects.on(there))
+
+    intercept, slopes = strength
+    how = "as shared"
+    if intercept or slopes:
+        parts = [f"intercept sd {intercept:g}"] if intercept else []
+        how = ", ".join(parts + ([f"slopes sd {slopes:g}"] if slopes else []))
+    return Personal("site effects", how, any(strength), own)
+
+
+def _trained_on(
+    shared: Fitted, model: Perceptron, site: Site, learning_rate: float, round: int
+) -> Personal:
+    design = np.ascontiguousarray(
+        read_preparation(shared.preparation).apply(site.train), dtype=model.dtype
+    )
+    training = shared.study.plan.training
+
+    def tuned(index: NDArray[np.intp], passes: int) -> Vector:
+        if not passes:
+            return shared.weights
+        settings = Settings(
+            optimizer=training.optimizer,
+            batch_size=training.batch_size,
+            local_epochs=passes,
+            momentum=training.momentum,
+            weight_decay=training.weight_decay,
+            l2=training.l2,
+            measure_loss=False,
+        )
+        job = Job(
+            hospital=site.name,
+            seed=shared.study.plan.seed,
+            round=round,
+            model=model,
+            weights=shared.weights,
+            design=design[index],
+            labels=site.train.labels[index],
+            learning_rate=learning_rate,
+            total_examples=len(index),
+            settings=settings,
+        )
+        moved: Vector = shared.weights + trainer_for(model).train(job).vector
+        return moved
+
+    passes = _best_passes(model, design, site.train.labels, tuned)
+    weights = tuned(np.arange(len(site.train)), passes)
+    how = f"{passes} more pass{'es' if passes > 1 else ''}" if passes else "as shared"
+    fitted = Fitted(shared.study, shared.preparation, weights)
+    return Personal("fine-tuning", how, passes > 0, fitted.logits)
+
+
+def _best_passes(
+    model: Perceptron,
+    design: NDArray[np.floating],
+    labels: NDArray[np.int64],
+    tuned: Callable[[NDArray[np.intp], int], Vector],
+) -> int:
+    """The number of passes with the least log-loss on rows left out of them; of equals the fewest,
+    and none where there are too few rows to leave any out."""
+    rows = len(labels)
+    if rows < LEAST:
+        return 0
+    fold = np.random.default_rng(0).permutation(rows) % FOLDS
+    losses = np.zeros(len(PASSES))
+    for left_out in range(FOLDS):
+        rest, out = np.flatnonzero(fold != left_out), fold == left_out
+        for number, passes in enumerate(PASSES):
+            try:
+                logits = model.logits(tuned(rest, passes), design[out]).astype(np.float64)
+            except AegisError:
+                losses[number] = np.inf
+                continue
+            wrong = np.where(labels[out] == 1, -logits, logits)
+            loss = float(np.logaddexp(0.0, wrong).sum())
+            losses[number] += loss if np.isfinite(loss) else np.inf
+    return PASSES[int(losses.argmin())]

@@ -1,0 +1,96 @@
+"""What one run left behind, as plain values: all that a verifier looks at, wherever it was kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from aegis.store.audit_log import Entry, Record
+
+
+class LedgerRow(Protocol):
+    """A row of a privacy ledger; its hash covers the row before."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def run(self) -> str: ...
+    @property
+    def round(self) -> int: ...
+    @property
+    def purpose(self) -> str: ...
+    @property
+    def detail(self) -> str: ...
+    @property
+    def sha256(self) -> str: ...
+
+    def chained(self, previous: str) -> str: ...
+
+
+@dataclass(frozen=True)
+class LedgerFile:
+    """``payloads`` are the digests of the stored answers that are still there, by (run, round,
+    purpose)."""
+
+    rows: Sequence[LedgerRow]
+    payloads: Mapping[tuple[str, int, str], str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Database:
+    """What the coordinator's database says of the run. ``history`` is (round, metrics as JSON),
+    ``models`` (digest, card) of the versions that came from it, ``state_sha256`` the model in the
+    final state."""
+
+    records: Sequence[Record]
+    task: str
+    plan: str
+    plan_sha256: str
+    history: Sequence[tuple[int, str]] = ()
+    models: Sequence[tuple[str, str]] = ()
+    state_sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Seal:
+    """The last word on a run in the coordinator's own log: entry ``number``, and the proof that it
+    is in the log that ``checkpoint`` signs."""
+
+    number: int
+    entry: bytes
+    proof: tuple[bytes, ...]
+    checkpoint: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """``plan``, ``card`` and ``result`` are texts as they were stored, ``model`` a file's bytes.
+    ``seen`` is what witnesses remember (size, root). None stands for what is not at hand;
+    ``unreadable`` lists (what, why) of what should be and cannot be read."""
+
+    run: str
+    entries: Sequence[Entry]
+    checkpoints: Sequence[str]
+    plan: str | None = None
+    card: str | None = None
+    model: bytes | None = None
+    result: str | None = None
+    ledgers: Mapping[str, LedgerFile] | None = None
+    database: Database | None = None
+    seen: Mapping[str, tuple[int, bytes]] = field(default_factory=dict)
+    seal: Seal | None = None
+    unreadable: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True)
+class Fault:
+    """``where`` names the first bad thing (an entry, a checkpoint, a row, the model)."""
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
