@@ -69,8 +69,9 @@ class HospitalAbsent:
 
 @dataclass(frozen=True, slots=True)
 class SumOpened:
-    """A sealed sum over ``survivors``, in groups of these ``sizes``; ``commitments`` are the signed
-    digests of what each hospital put into it."""
+    """A sealed sum over ``survivors``, in groups of these ``sizes``; ``commitments`` are the
+    digests of what each hospital put into it, ``signatures`` its own on them (hexadecimal). They
+    are bound to run, round, purpose, plan and what stands last here."""
 
     run: str
     round: int
@@ -78,6 +79,10 @@ class SumOpened:
     survivors: tuple[str, ...]
     sizes: tuple[int, ...]
     commitments: Mapping[str, str]
+    signatures: Mapping[str, str] = field(default_factory=dict)
+    attempt: int = 1
+    roster_sha256: str = ""
+    schema_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +126,13 @@ class RunEnded:
 
 @dataclass(frozen=True, slots=True)
 class RosterFixed:
-    """Public signing keys, hexadecimal: of whoever signs this run's checkpoints, and of the
-    hospitals that cosign them."""
+    """Public signing keys, hexadecimal: of whoever signs this run's checkpoints, and of hospitals;
+    ``witnesses`` are those that are asked to cosign."""
 
     run: str
     coordinator: str
     hospitals: Mapping[str, str]
+    witnesses: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,20 +144,6 @@ class KeyChanged:
     name: str
     before: str
     after: str
-    signature: str
-
-
-@dataclass(frozen=True, slots=True)
-class UpdateCommitted:
-    """The digest of what a hospital put into a sealed sum, with a nonce that stays there, and its
-    signature on it: in a dispute an auditor asks for the opening. Both hexadecimal."""
-
-    run: str
-    round: int
-    attempt: int
-    purpose: str
-    hospital: str
-    commitment: str
     signature: str
 
 
@@ -275,7 +267,6 @@ Event: TypeAlias = (
     | RunEnded
     | RosterFixed
     | KeyChanged
-    | UpdateCommitted
     | HospitalFlagged
     | WitnessRefused
     | BudgetSpent

@@ -36,6 +36,7 @@ def study(**plan: Any) -> Study:
     """Three hospitals, two columns, a few rounds; ``plan`` overrides sections."""
     document: dict[str, Any] = {
         "task": "breast_cancer",
+        "trust": "open",
         "federated": {"num_clients": 3, "num_rounds": 3, "quorum": 2},
         "training": {"solver": "sgd", "learning_rate": 0.1},
         "model": {"name": "logistic"},

@@ -27,7 +27,7 @@ from aegis.tasks.question import question
 from aegis.tasks.task import Rows, find_task
 from aegis.tasks.topics import Topics
 
-PLAN = Plan(task="heart")
+PLAN = Plan(**{"task": "heart", "trust": "open", "secure_aggregation.enabled": False})
 SCHEMA = find_task("heart").schema
 TOPICS = Topics(SCHEMA, find_task("heart").positive, {"sex": "words"})
 ALLOWED = replace(PUBLIC, demonstration=False, scores="noisy")
@@ -189,8 +189,8 @@ def test_what_the_policy_does_not_allow_is_refused_and_not_charged(ledger, polic
 
 def test_a_node_without_a_policy_answers_nothing(ledger):
     node = Node(SITE, account=Account(ledger, Cap(1.0, 1e-5)))
-    node.answer(Invite("run", PLAN.sha256, PLAN.to_json()))
-    assert "answers no questions" in node.answer(_ask()).reason
+    for request in (Invite("run", PLAN.sha256, PLAN.to_json()), _ask()):
+        assert "has no policy" in node.answer(request).reason
 
 
 def test_without_a_ledger_nothing_is_counted():

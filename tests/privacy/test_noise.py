@@ -6,12 +6,14 @@ import warnings
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
 from aegis.errors import BadInput
+from aegis.privacy import noise as noise_module
 from aegis.privacy.noise import GRID, SystemNoise, off_grid, on_grid
 
 DRAWS = 1_000_000
@@ -33,6 +35,32 @@ def test_gaussian_noise_on_the_grid_has_its_deviation_and_shape(source, sd):
     assert stats.kstest((noise + blur * GRID) / spread, "norm").pvalue > 1e-3
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [0, 1, 8193, (3, 5, 7), (4, 20_001)])
+def test_noise_is_added_to_whole_steps_in_place(dtype, shape):
+    """The same numbers as drawn alone, to the last step; what is not whole is cut off first."""
+    rng = np.random.default_rng(5)
+    sums = (rng.normal(0, 2.0**22, shape)).astype(dtype)
+    before = sums.copy()
+    SystemNoise._repeatable_for_tests(KEY).add_gaussian_on_grid(sums, 1.5)
+    drawn = SystemNoise._repeatable_for_tests(KEY).gaussian_on_grid(1.5, shape)
+    expected = np.trunc(before).astype(np.int64) + drawn
+    assert np.array_equal(sums, expected.astype(dtype))
+
+
+def test_sums_up_to_their_bound_are_noised_exactly(source):
+    sums = np.array([2.0**50 - 1, 1 - 2.0**50, 2.0**50 - 2.5])
+    apart = sums.astype(np.int64)
+    source.add_gaussian_on_grid(sums, 2.0**21)
+    assert np.array_equal(sums, np.rint(sums))
+    drawn = SystemNoise._repeatable_for_tests(KEY).gaussian_on_grid(2.0**21, 3)
+    assert np.array_equal(sums.astype(np.int64) - apart, drawn)
+    with pytest.raises(BadInput, match="does not fit the grid"):
+        source.add_gaussian_on_grid(sums, 1e-9)
+    with pytest.raises(BadInput, match="in one piece"):
+        source.add_gaussian_on_grid(np.zeros((4, 4))[:, :2], 1.0)
+
+
 def test_float_gaussian_noise_has_its_deviation_and_shape(source):
     noise = source.gaussian(0.37, DRAWS)
     assert noise.std() == pytest.approx(0.37, rel=0.01)
@@ -41,7 +69,7 @@ def test_float_gaussian_noise_has_its_deviation_and_shape(source):
 
 def test_neighbouring_numbers_of_one_draw_are_independent(source):
     noise = source.gaussian(1.0, DRAWS)
-    for lag in (1, 2, 4096, 8192):
+    for lag in (1, 2, 4096, 8192, 16384, 32768):
         assert abs(np.corrcoef(noise[lag:], noise[:-lag])[0, 1]) < 4.5 / DRAWS**0.5
         assert abs(np.corrcoef(noise[lag:] ** 2, noise[:-lag] ** 2)[0, 1]) < 4.5 / DRAWS**0.5
 
@@ -63,10 +91,23 @@ def test_bits_are_uniform(source):
 
 
 def test_the_stream_is_aes_256_in_counter_mode():
-    # The first block under this key: FIPS 197 encryption of the zero block, as OpenSSL gives it.
-    key = bytes.fromhex("603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4")
-    words = SystemNoise._repeatable_for_tests(key).bits(2)
-    assert words.tobytes().hex() == "e568f68194cf76d6174d4cc04310a854"
+    # GCM's test case 14 (McGrew and Viega): zero key, zero nonce, a zero block.
+    words = SystemNoise._repeatable_for_tests(bytes(32)).bits(2)
+    assert words.tobytes().hex() == "cea7403d4d606b6e074ec5d3baf39d18"
+    counter = bytes(15) + b"\2"
+    stream = Cipher(algorithms.AES(KEY), modes.CTR(counter)).encryptor()
+    words = SystemNoise._repeatable_for_tests(KEY).bits(100_001)
+    assert words.tobytes() == stream.update(bytes(8 * 100_001))
+
+
+def test_no_key_serves_for_more_than_its_counter_can(source, monkeypatch):
+    monkeypatch.setattr(noise_module, "_KEY_BYTES", 100 * 8)
+    source._rekey(KEY)
+    words = [source.bits(60), source.bits(60), source.bits(40), source.bits(1)]
+    alone = SystemNoise._repeatable_for_tests(KEY).bits(161)
+    assert np.array_equal(words[0], alone[:60])
+    assert not np.isin(np.concatenate(words[1:]), alone).any()
+    assert len(np.unique(np.concatenate(words))) == 161
 
 
 def test_two_sources_never_agree_and_no_seed_matters():

@@ -24,7 +24,7 @@ from typing import Literal, Protocol, TypeAlias
 import numpy as np
 
 from aegis.assurance.groups import Group, Spread
-from aegis.evaluation.intervals import Interval, wilson
+from aegis.evaluation.intervals import Interval
 from aegis.evaluation.rates import Share, difference, gap_by_chance, ratio
 from aegis.tasks.preparation import MINIMUM_CELL
 
@@ -33,6 +33,7 @@ Measure: TypeAlias = Literal[
 ]
 FOUR_FIFTHS = (0.8, 1.25)
 """The bounds on disparate impact that are commonly quoted; for orientation."""
+FOUND, ALARMS = "the ill who are found", "the well with a false alarm"
 
 
 class Thresholds(Protocol):
@@ -74,21 +75,27 @@ class Violation:
 
 
 def fairness_gaps(
-    groups: Sequence[Group], minimum: int = MINIMUM_CELL
+    groups: Sequence[Group],
+    minimum: int = MINIMUM_CELL,
+    told: Mapping[str, tuple[bool, bool]] | None = None,
 ) -> dict[Measure, Gap | None]:
     """Each measure over these groups; None where fewer than two have ``minimum`` patients whom it
-    is about."""
-    ill = _gap(groups, lambda g: (g.true_positives, g.positives), minimum, "the ill who are found")
-    well = _gap(
-        groups, lambda g: (g.false_positives, g.negatives), minimum, "the well with a false alarm"
-    )
-    odds = max((gap for gap in (ill, well) if gap), key=lambda gap: gap.value, default=None)
+    is about. ``told`` says of each group whether rates among its ill and among its well may be
+    told; those that may not are left out."""
+    ill = [g for g in groups if told is None or told[g.name][0]]
+    well = [g for g in groups if told is None or told[g.name][1]]
+    odds = [
+        _gap(ill, lambda g: (g.true_positives, g.positives), minimum, FOUND),
+        _gap(well, lambda g: (g.false_positives, g.negatives), minimum, ALARMS),
+    ]
     return {
         "accuracy_parity": _gap(groups, lambda g: (g.right, g.examples), minimum),
         "demographic_parity": _gap(groups, lambda g: (g.called, g.examples), minimum),
-        "equalised_odds": odds,
+        "equalised_odds": max(
+            (gap for gap in odds if gap), key=lambda gap: gap.value, default=None
+        ),
         "disparate_impact": _impact(groups, minimum),
-        "calibration": _calibration(groups, minimum),
+        "calibration": _calibration([g for g in ill if g in well], minimum),
     }
 
 
@@ -161,7 +168,3 @@ def miscalibration(group: Group) -> float:
     if group.chances is None or not group.examples:
         return math.nan
     return (group.positives - group.chances) / group.examples
-
-
-def share_with_interval(successes: int, trials: int) -> tuple[float, Interval] | None:
-    return None if trials == 0 else (successes / trials, wilson(successes, trials))

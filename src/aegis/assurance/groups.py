@@ -150,3 +150,11 @@ def spread_from_counts(groupings: Sequence[Grouping], counts: Counts) -> Spread 
     mean = accuracies * STEP / hospitals
     variance = max(squares * STEP / hospitals - mean * mean, 0.0)
     return Spread(hospitals, mean, variance)
+
+
+def spread_of(hospitals: Sequence[Group]) -> Spread | None:
+    """How accuracies vary between these hospitals; None where there are fewer than two."""
+    if len(hospitals) < 2:
+        return None
+    found = np.array([group.right / group.examples for group in hospitals])
+    return Spread(len(found), float(found.mean()), float(found.var()))

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from aegis.cli.options import AsJson, Settings, answer, overrides, read_plan
 from aegis.errors import BadInput
+
+LeaveOneOut = Annotated[
+    bool,
+    typer.Option(
+        "--leave-one-out", help="Train again without each hospital in turn, and score it there."
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -31,6 +39,7 @@ def run(
     no_audit: bool = typer.Option(
         False, "--no-audit", help="Leave out the membership attack on the model."
     ),
+    leave_one_out: LeaveOneOut = False,
     as_json: AsJson = False,
 ) -> None:
     """Run one federation from a plan, from its first round to its report."""
@@ -56,7 +65,12 @@ def run(
     _follow(
         as_json,
         lambda **kept: local.run(
-            plan, out=out, compare=not no_comparison, audit=not no_audit, **kept
+            plan,
+            out=out,
+            compare=not no_comparison,
+            audit=not no_audit,
+            leave_one_out=leave_one_out,
+            **kept,
         ),
     )
 
@@ -67,6 +81,7 @@ def simulate(
     rounds: int | None = typer.Option(None, help="How many rounds."),
     seed: int | None = typer.Option(None, help="Seed of partition and training."),
     settings: Settings = None,
+    leave_one_out: LeaveOneOut = False,
     as_json: AsJson = False,
 ) -> None:
     """Short form of run, without a plan file."""
@@ -81,7 +96,7 @@ def simulate(
         if value is not None:
             chosen[key] = str(value)
     plan = read_plan(None, chosen | overrides(settings)).plan
-    _follow(as_json, lambda **kept: local.run(plan, **kept))
+    _follow(as_json, lambda **kept: local.run(plan, leave_one_out=leave_one_out, **kept))
 
 
 def _follow(as_json, start) -> None:  # type: ignore[no-untyped-def]

@@ -40,7 +40,7 @@ from aegis.tasks.preparation import Preparation, slots, with_vocabulary
 
 
 def register(study: Study, state: Registration, answers: Mapping[str, Answer]) -> Step:
-    events: list[Event] = []
+    events: list[HospitalJoined | HospitalAbsent | ReplyQuarantined] = []
     enrolled = list(state.enrolled)
     for name in state.invited:
         match answers.get(name):
@@ -60,7 +60,11 @@ def register(study: Study, state: Registration, answers: Mapping[str, Answer]) -
     needed = study.plan.quorum(len(state.invited))
     if len(there) >= needed:
         return Step(_after_registration(study, state, there), tuple(events))
-    missing = sorted(set(state.invited) - {e.hospital for e in there})
+    why = {e.hospital: e.reason for e in events if not isinstance(e, HospitalJoined)}
+    missing = [
+        f"{name}: {why[name]}" if name in why else name
+        for name in sorted(set(state.invited) - {e.hospital for e in there})
+    ]
     if state.attempt >= study.plan.federated.attempts:
         lost = Failed(
             state.run,
@@ -189,5 +193,5 @@ def _standardised(
 
 
 def _list(names: list[str], most: int = 8) -> str:
-    shown = ", ".join(names[:most])
+    shown = "; ".join(names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

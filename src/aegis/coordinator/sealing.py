@@ -20,7 +20,7 @@ from aegis.assurance.groups import size as group_counts
 from aegis.coordinator import closing
 from aegis.coordinator.joining import asks_words, summed_statistics, tally_length
 from aegis.coordinator.rounds import NORM_LIMIT, aggregating
-from aegis.coordinator.study import Step, Study, failed
+from aegis.coordinator.study import Step, Study
 from aegis.errors import DataError
 from aegis.events import Event, HospitalAbsent, ReplyQuarantined, SumOpened
 from aegis.evaluation.histogram import BINS
@@ -36,6 +36,7 @@ from aegis.secagg.sums import Advertising, Answers, Inner
 from aegis.states import (
     Broadcasting,
     Collecting,
+    Failed,
     RoundSetup,
     SealedScores,
     Sealing,
@@ -95,9 +96,22 @@ def open_sums(study: Study, state: Sealing, answers: Mapping[str, Answer]) -> St
         return _again(study, state, found.reason, list(_blamed(state, found.blamed)))
     if isinstance(found, Opening):
         run, round = _place(state.of)
-        signed = {name: digest.hex() for name, (digest, _) in found.commitments.items()}
+        about = found.sum.context
+        digests = {name: digest.hex() for name, (digest, _) in found.commitments.items()}
+        signed = {name: signature.hex() for name, (_, signature) in found.commitments.items()}
         sizes = tuple(len(group.survivors) for group in found.groups)
-        told = SumOpened(run, round, found.sum.context.purpose, found.survivors, sizes, signed)
+        told = SumOpened(
+            run,
+            round,
+            about.purpose,
+            found.survivors,
+            sizes,
+            digests,
+            signed,
+            about.attempt,
+            about.roster_sha256,
+            about.schema_sha256,
+        )
         return Step(replace(state, combiner=found), (told,))
     return Step(replace(state, combiner=found))
 
@@ -184,7 +198,14 @@ def _again(study: Study, state: Sealing, reason: str, events: list[Event]) -> St
         return Step(replace(of, attempt=of.attempt + 1), tuple(events))
     where = f"round {round}" if round else "the statistics round"
     progress = of.progress if isinstance(of, Collecting) else None
-    return failed(run, f"the sealed sum of {where}: {reason}", 0, 0, events, progress)
+    why: dict[str, str] = {}
+    for event in events:
+        if isinstance(event, ReplyQuarantined):
+            why.setdefault(event.reason, event.hospital)
+    said = "; ".join(f"{name}: {text}" for text, name in list(why.items())[:3])
+    whole = f"the sealed sum of {where} failed: {reason}{f' ({said})' if said else ''}"
+    way_out = f"Check the hospitals named, then go on with: aegis run --resume {run}"
+    return Step(Failed(run, whole, way_out, progress), (*events, closing.aborted(run, whole)))
 
 
 def _begun(

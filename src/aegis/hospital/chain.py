@@ -202,3 +202,19 @@ class Chain:
             f"{self.path} cannot be read as a privacy ledger ({error})",
             way_out="Choose another file, or restore this one from a backup",
         )
+
+
+def recorded(path: Path) -> tuple[list[Row], dict[tuple[str, int, str], str]]:
+    """A ledger file as it lies there, unchecked and unchanged: its rows, and the digest of each
+    answer it keeps. ``DataError`` where it cannot be read."""
+    try:
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        try:
+            rows = [Row(*row) for row in db.execute("SELECT * FROM rows ORDER BY number")]
+            payloads = db.execute("SELECT run, round, purpose, payload FROM payloads").fetchall()
+        finally:
+            db.close()
+    except (sqlite3.Error, TypeError) as error:
+        raise DataError(f"{path} cannot be read as a privacy ledger ({error})") from error
+    digests = {(run, at, why): hashlib.sha256(bytes(p)).hexdigest() for run, at, why, p in payloads}
+    return rows, digests

@@ -11,17 +11,12 @@ only that one is answered. A fault is a sentence; nothing is charged or trained 
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import entry_points
 from typing import Protocol
 
 from aegis.errors import AegisError
-from aegis.hospital.inspection import (
-    contents,
-    fault_of_kinds,
-    fault_of_name,
-    fault_of_preparation,
-)
+from aegis.hospital.inspection import fault_of_preparation, inspected
 from aegis.hospital.policy import ANY, Closed, Policy
 from aegis.hospital.site import Site
 from aegis.messages import Ask, Evaluate, Invite, Request, Statistics, Train
@@ -33,7 +28,7 @@ from aegis.tasks.models import network
 
 _UNSOUND = (guards.trust, guards.privacy, guards.statistics)
 _SLACK = 1 + 1e-9
-_ENDED, _PLAN, _HOSPITALS = "ended", "plan", "hospitals"
+_ENDED, _PLAN = "ended", "plan"
 
 
 class Earlier(Protocol):
@@ -82,18 +77,18 @@ class Gate:
         the request's run, None where nothing was."""
         if isinstance(policy, Closed):
             return policy.reason
-        fault = fault_of_name(request.run) or fault_of_kinds(request)
-        if fault is not None:
-            return fault
+        malformed = inspected(request).malformed
+        if malformed is not None:
+            return malformed
         if isinstance(request, Invite):
             return self._invitation(policy, request)
         if plan is None:
             return f"this hospital was not invited to the run {request.run}"
         if sha256 != request.plan_sha256:
             return "the request names another plan than the one this hospital approved"
-        fault = self._of_plan(policy, plan, sha256)
-        if fault is not None:
-            return fault
+        unfit = self._of_plan(policy, plan, sha256)
+        if unfit is not None:
+            return unfit
         match request:
             case Ask():
                 return None  # the policy's price and the ledger speak where it is counted
@@ -150,7 +145,8 @@ class Gate:
     def _of_plan(self, policy: Policy, plan: Plan, sha256: str) -> str | None:
         judged = self._judged.get(sha256)
         if judged is None or judged[0] is not policy:
-            judged = self._judged[sha256] = (policy, fault_of_plan(policy, plan, self._site))
+            fault = fault_of_plan(policy, plan) or _fault_of_rows(policy, len(self._site.train))
+            judged = self._judged[sha256] = (policy, fault)
         return judged[1]
 
     def _statistics(self, plan: Plan, request: Statistics, sealed: bool) -> str | None:
@@ -203,7 +199,7 @@ class Gate:
         at = f"{request.total_examples}|{request.hospitals}"
         if self._earlier.claim(request.run, "train", at) != at:
             return "the hospitals of this run, or their patients, were counted otherwise before"
-        return self._once(request.run, f"train {request.round}", contents(request).digest)
+        return self._once(request.run, f"train {request.round}", inspected(request).digest)
 
     def _scoring(self, policy: Policy, plan: Plan, request: Evaluate, sealed: bool) -> str | None:
         if request.part not in ("validation", "test"):
@@ -216,17 +212,22 @@ class Gate:
         rounds = plan.federated.num_rounds or self._recalled_rounds(plan, request.run)
         if not 0 <= request.round <= rounds:
             return f"round {request.round} is not among the {rounds} rounds of the plan"
-        if _final(plan, request, rounds):
-            ended = f"{request.round} {request.part}"
-            if self._earlier.claim(request.run, _ENDED, ended) != ended:
-                return "the final model of this run has had its scores"
-        question = f"score {request.part} {request.round}"
-        return self._once(request.run, question, contents(request).digest)
+        digest = inspected(request).digest
+        if request.groups:
+            if request.part != "test":
+                return f"groups of patients are counted among test rows, not {request.part} rows"
+            once = f"{request.round} {digest}"
+            if self._earlier.claim(request.run, "groups", once) != once:
+                return "groups of patients are counted for one model of a run, the final one"
+        fault = self._once(request.run, f"score {request.part} {request.round}", digest)
+        if fault is None and _final(plan, request, rounds):
+            self._earlier.claim(request.run, _ENDED, str(request.round))
+        return fault
 
     def _asked(self, plan: Plan, request: Train | Evaluate) -> str | None:
         """The weights, and the preparation: one for the whole run, of this hospital's table."""
         text = request.preparation
-        at = plan.model.model_dump_json(), text
+        at = request.plan_sha256, text
         if at not in self._prepared:
             self._prepared[at] = self._inputs(plan, text)
         fault, size = self._prepared[at]
@@ -237,9 +238,9 @@ class Gate:
         control = request.control if isinstance(request, Train) else None
         if control is not None and control.shape != (size,):
             return f"the control variates are {control.shape}; the plan's are {size}"
-        found = contents(request)
-        if found.fault is not None:
-            return found.fault
+        fault = inspected(request).fault
+        if fault is not None:
+            return fault
         if self._earlier.claim(request.run, "preparation", text) != text:
             return "the preparation is another than before: a run has one"
         return None
@@ -284,15 +285,16 @@ class Gate:
     def _once(self, run: str, question: str, digest: str) -> str | None:
         ended = self._earlier.recall(run, _ENDED)
         if ended is not None and self._earlier.recall(run, question) is None:
-            return f"this run ended with the scores of round {ended.split()[0]}"
+            return f"this run ended with the scores of round {ended}, and asks for nothing more"
         if self._earlier.claim(run, question, digest) != digest:
             return f"{question} was asked with other weights before, and has one answer"
         return None
 
 
-def fault_of_plan(policy: Policy, plan: Plan, site: Site) -> str | None:
-    """Why this hospital takes no part in such a plan, or nothing. Whether a person has approved it
-    is another question."""
+@lru_cache(maxsize=256)
+def fault_of_plan(policy: Policy, plan: Plan) -> str | None:
+    """Why a hospital with this policy takes no part in such a plan, or nothing. Whether a person
+    has approved it is another question."""
     own = "this hospital's policy"
     if not {ANY, plan.task} & set(policy.tasks):
         allowed = ", ".join(policy.tasks) or "nothing"
@@ -318,13 +320,20 @@ def fault_of_plan(policy: Policy, plan: Plan, site: Site) -> str | None:
         )
     if privacy.enabled and most is not None and privacy.delta > policy.delta:
         return f"privacy.delta: {privacy.delta:g} is above {policy.delta:g}, {own}"
-    if len(site.train) < policy.minimum_rows:
-        return f"{own} takes part with {policy.minimum_rows} training rows or more, and has fewer"
     if plan.trust == "masked":
         return _too_few(policy, plan.quorum(plan.federated.num_clients))
     if plan.trust == "grouped":
         return _too_few(policy, guards.GROUP)
     return None
+
+
+def _fault_of_rows(policy: Policy, rows: int) -> str | None:
+    if rows >= policy.minimum_rows:
+        return None
+    return (
+        f"this hospital's policy asks for {policy.minimum_rows} training rows or more, and there "
+        "are fewer"
+    )
 
 
 def _too_few(policy: Policy, hospitals: int) -> str | None:

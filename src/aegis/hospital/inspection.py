@@ -40,7 +40,7 @@ def fault_of_name(run: Any) -> str | None:
     return None
 
 
-def fault_of_kinds(request: Request) -> str | None:
+def _fault_of_kinds(request: Request) -> str | None:
     """Which field is not of the kind it should be, or nothing."""
     wrong = [name for name, good in _kinds(request) if not good]
     return f"the {wrong[0]} in this request is not of its kind" if wrong else None
@@ -79,6 +79,7 @@ def _kinds(request: Request) -> list[tuple[str, bool]]:
         case Evaluate():
             found += [
                 ("part", isinstance(request.part, str)),
+                ("wish for groups", isinstance(request.groups, bool)),
                 ("preparation", _text(request.preparation)),
                 ("weights", _vector(request.weights)),
             ]
@@ -89,22 +90,32 @@ def _kinds(request: Request) -> list[tuple[str, bool]]:
 
 @dataclass(frozen=True)
 class Contents:
-    """``digest`` names what a request asks, ``fault`` is what is wrong with its numbers."""
+    """``malformed`` is what keeps a request from being one, ``fault`` what is wrong with its
+    numbers; ``digest`` names what it asks, where it sends weights."""
 
-    digest: str
-    fault: str | None
+    malformed: str | None
+    fault: str | None = None
+    digest: str = ""
 
 
-_last: tuple[Train | Evaluate, Contents] | None = None
+_last: tuple[Request, Contents] | None = None
 
 
-def contents(request: Train | Evaluate) -> Contents:
-    """Of a request whose kinds are right. All hospitals of one process are asked with one and the
-    same value, so the last one is remembered."""
+def inspected(request: Request) -> Contents:
+    """All hospitals of one process are asked with one and the same value, so the last one is
+    remembered."""
     global _last
     last = _last
     if last is not None and last[0] is request:
         return last[1]
+    found = Contents(fault_of_name(request.run) or _fault_of_kinds(request))
+    if found.malformed is None and isinstance(request, Train | Evaluate):
+        found = _contents(request)
+    _last = request, found
+    return found
+
+
+def _contents(request: Train | Evaluate) -> Contents:
     digest = hashlib.blake2b(digest_size=16)
     rate = request.learning_rate if isinstance(request, Train) else 0.0
     control = request.control if isinstance(request, Train) else None
@@ -115,9 +126,7 @@ def contents(request: Train | Evaluate) -> Contents:
         if vector is not None:
             digest.update(np.ascontiguousarray(vector).tobytes())
             fault = fault or _fault_of_vector(what, vector)
-    found = Contents(digest.hexdigest(), fault)
-    _last = request, found
-    return found
+    return Contents(None, fault, digest.hexdigest())
 
 
 def _fault_of_vector(what: str, vector: Any) -> str | None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ from aegis.hospital.policy import Closed, Policy
 from aegis.hospital.policy_file import PolicyFile
 from aegis.hospital.private import noisy_gradient, noisy_statistics
 from aegis.hospital.release import Account, fault_of_target
-from aegis.hospital.scoring import released_scores
+from aegis.hospital.scoring import released_scores, settled
 from aegis.hospital.sealing import Seal, SealedSums
 from aegis.hospital.site import Designs, Memory, Site, VolatileMemory
 from aegis.messages import (
@@ -62,6 +63,8 @@ from aegis.training import trainer_for
 from aegis.training.trainer import Job, Settings, Trained
 
 log = logging.getLogger("aegis")
+
+REFUSED = (AegisError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -193,26 +196,28 @@ class Node:
                     return self.finish(work, trainer.train(work.job))
                 case Scoring() as scoring:
                     logits = scoring.model.logits(scoring.request.weights, scoring.design)
+                    if self.policy.scores != "shared":
+                        logits = settled(logits)
                     found = score(logits, scoring.labels)
                     return self.scored(scoring, *found, scoring.grouped(logits))
                 case reply:
                     return reply
-        except AegisError as error:
+        except REFUSED as error:
             return self.refusal(request, error)
 
     def admit(self, request: Request) -> Work | Scoring | Reply:
         try:
             return self._admit(request)
-        except AegisError as error:
+        except REFUSED as error:
             return self.refusal(request, error)
 
-    def refusal(self, request: Request, error: AegisError) -> Refusal:
-        return Refusal(request.run, request.round, self.name, str(error))
+    def refusal(self, request: Request, error: Exception) -> Refusal:
+        return Refusal(request.run, request.round, self.name, _sentence(error))
 
     def finish(self, work: Work, trained: Trained) -> Reply:
         try:
             return self._finish(work, trained)
-        except AegisError as error:
+        except REFUSED as error:
             return self.refusal(work.request, error)
 
     def _finish(self, work: Work, trained: Trained) -> Reply:
@@ -257,7 +262,7 @@ class Node:
                 sealed=scoring.stage is not None,
             )
             return self._sealed(scoring.stage, released)
-        except AegisError as error:
+        except REFUSED as error:
             return self.refusal(scoring.request, error)
 
     def _admit(self, request: Request) -> Work | Scoring | Reply:
@@ -533,3 +538,16 @@ class Node:
 
     def _preparation(self, plan: Plan, received: str) -> str:
         return self.localised(received) if plan.data.standardize == "site" else received
+
+
+def _sentence(error: Exception) -> str:
+    """What a coordinator is told. The words of an error that nobody foresaw may hold a value of a
+    row: its kind and its place have to do."""
+    if isinstance(error, AegisError):
+        return str(error)
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    where = f" at {Path(at.tb_frame.f_code.co_filename).name}:{at.tb_lineno}" if at else ""
+    log.error("a request could not be answered: %s%s", type(error).__name__, where)
+    return f"this request could not be answered: an unforeseen {type(error).__name__}{where}"

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aegis.errors import DataError
-from aegis.evaluation.histogram import BINS, HALF
+from aegis.evaluation.histogram import BINS, HALF, WIDEST
 from aegis.hospital.grouping import Grouped, noisy_groups
 from aegis.hospital.policy import Policy
-from aegis.hospital.release import Account
+from aegis.hospital.release import Account, fault_of_target
 from aegis.messages import Evaluate, Refusal, Reply, Scores
 from aegis.privacy.accounting import GaussianRelease
 from aegis.privacy.filters import Cap
@@ -29,6 +29,13 @@ from aegis.privacy.gaussian import gaussian_sigma
 from aegis.privacy.noise import off_grid
 
 Noise = Callable[[float, int], NDArray[np.int64]]
+
+
+def settled(logits: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Logits that can be counted whatever the weights were. To refuse because some are not finite
+    would tell how many, without noise."""
+    found: NDArray[np.floating] = np.nan_to_num(logits, nan=0.0, posinf=WIDEST, neginf=-WIDEST)
+    return found
 
 
 def released_scores(
@@ -51,12 +58,18 @@ def released_scores(
         return Refusal(run, round, hospital, "this hospital's scores leave in a sealed sum only")
     if policy.scores == "noisy" and sealed:
         return Refusal(run, round, hospital, "this hospital's scores leave with noise only")
+    examples = int(histogram.sum())
+    if policy.scores == "shared" and not policy.demonstration and examples < policy.minimum_cell:
+        reason = f"fewer than {policy.minimum_cell} held-out rows are scored in a sum or not at all"
+        return Refusal(run, round, hospital, reason)
     if policy.scores in ("shared", "summed"):
-        examples = int(histogram.sum())
         by_group = None if groups is None else groups.counts
         return Scores(run, round, hospital, histogram, loss_sum, examples, by_group)
     if account is None:
         raise DataError("this hospital releases noisy scores only, and has no privacy ledger")
+    fault = fault_of_target(policy.score_epsilon, policy.delta, max(examples, 1))
+    if fault is not None:
+        return Refusal(run, round, hospital, fault)
     sigma = gaussian_sigma(policy.score_epsilon, policy.delta)
 
     def compute() -> Reply:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from aegis import codec
-from aegis.errors import DataError
+from aegis.errors import CheckFailed, DataError
 from aegis.hospital.answers import Answers, Question
 from aegis.identity.keys import SigningKey
 from aegis.identity.roster import Roster
@@ -66,6 +66,7 @@ class SealedSums:
         self._beacons: dict[str, Beacon] = {}
         self._anchors: dict[str, dict[str, bytes]] = {}
         self._reached: dict[str, tuple[int, int, int]] = {}
+        self._broken: dict[str, str] = {}
 
     def beacon(self, run: str, plan: Plan) -> Beacon | None:
         """The randomness that this hospital commits itself to when it enrols; groups are drawn
@@ -81,6 +82,11 @@ class SealedSums:
 
     def answer(self, plan: Plan, schema_sha256: str, stage: Stage) -> StageReply:
         """The reply to any stage but ``Mask``. Raises ``AegisError`` for what is refused."""
+        if stage.run in self._broken:
+            raise DataError(
+                "this hospital takes no part in the run any more",
+                f"an opened sum was not the true one: {self._broken[stage.run]}",
+            )
         match stage:
             case Advertise():
                 return self._begin(plan, schema_sha256, stage).advertise()
@@ -240,7 +246,16 @@ class SealedSums:
         return reply
 
     def _checked(self, stage: Opened) -> Checked:
-        return self._participant(stage).check(stage)
+        """A wrong sum ends this hospital's part in the run."""
+        participant = self._participant(stage)
+        if not participant.answered:
+            raise DataError("this hospital did not stay to the end of this sum")
+        try:
+            return participant.check(stage)
+        except CheckFailed as error:
+            self._broken[stage.run] = str(error)
+            name = stage.run, stage.round, stage.attempt, stage.purpose
+            return Checked(*name, self._name, str(error))
 
     def _participant(self, stage: Stage) -> Participant:
         found = self._going.get((stage.run, stage.purpose))

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from aegis.messages import Part
 from aegis.tasks.bounded import read_preparation
 from aegis.tasks.preparation import Preparation
-from aegis.tasks.task import Rows, Schema
+from aegis.tasks.task import Rows, Schema, below
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,12 @@ class Site:
     validation: Rows
     test: Rows
     resources: float = 1.0
+
+    def scoring_only(self) -> Site:
+        """This hospital where it scores models and never trains: every row is held out."""
+        nobody = self.train.take(np.zeros(0, dtype=np.intp))
+        every = below([self.train, self.validation, self.test])
+        return replace(self, train=nobody, validation=nobody, test=every)
 
     def part(self, part: Part) -> Rows:
         return self.validation if part == "validation" else self.test

@@ -55,17 +55,22 @@ def issue_code(address: str, federation: bytes, now: float) -> tuple[JoinCode, I
 
 @dataclass(frozen=True, slots=True)
 class EnrolRequest:
-    """``code`` names the code without giving it away."""
+    """``code`` names the code without giving it away; ``certificate`` is a request for one (PEM),
+    for roads over TLS."""
 
     code: str
     identity: PublicIdentity
     time: int
-    by_identity: bytes
-    by_code: bytes
+    certificate: str = ""
+    by_identity: bytes = b""
+    by_code: bytes = b""
 
     @classmethod
-    def of(cls, code: JoinCode, identity: Identity, now: float) -> EnrolRequest:
-        unsigned = cls(_code_id(code.key.public), identity.public, int(now), b"", b"")
+    def of(
+        cls, code: JoinCode, identity: Identity, now: float, certificate: bytes = b""
+    ) -> EnrolRequest:
+        name = _code_id(code.key.public)
+        unsigned = cls(name, identity.public, int(now), certificate.decode())
         return replace(
             unsigned,
             by_identity=identity.signing.sign(DOMAIN, unsigned.statement),
@@ -75,7 +80,12 @@ class EnrolRequest:
     @property
     def statement(self) -> bytes:
         return canonical(
-            {"code": self.code, "identity": self.identity.as_json(), "time": self.time}
+            {
+                "code": self.code,
+                "identity": self.identity.as_json(),
+                "time": self.time,
+                "certificate": self.certificate,
+            }
         )
 
     @property
@@ -95,6 +105,7 @@ class EnrolRequest:
                 str(document["code"]),
                 PublicIdentity.from_json(document["identity"]),
                 int(document["time"]),
+                str(document["certificate"]),
                 bytes.fromhex(document["by_identity"]),
                 bytes.fromhex(document["by_code"]),
             )
@@ -193,21 +204,24 @@ def _exchanged(state: Enrolments, issued: IssuedCode) -> Enrolments:
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """What a hospital takes home: ``certificate`` is the federation's root (DER); ``membership`` the
-    signed list of members; ``road`` how to reach the coordinator from now on."""
+    """What a hospital takes home: ``root`` is the federation's certificate (DER), ``membership``
+    the signed list of members, ``road`` how to reach the coordinator from now on, ``certificate``
+    the hospital's own (PEM). The last is empty until somebody has confirmed it."""
 
     federation: str
     authority: PublicKey
-    certificate: bytes
+    root: bytes
     membership: bytes
     road: Mapping[str, str]
+    certificate: str = ""
 
     def as_json(self, request: EnrolRequest) -> dict[str, Any]:
         return {
             "request": request.sha256,
             "federation": self.federation,
             "authority": self.authority.hex,
-            "certificate": self.certificate.hex(),
+            "root": self.root.hex(),
+            "certificate": self.certificate,
             "membership": self.membership.decode(),
             "road": dict(self.road),
         }
@@ -227,13 +241,14 @@ class Welcome:
             welcome = cls(
                 str(document["federation"]),
                 PublicKey(bytes.fromhex(document["authority"])),
-                bytes.fromhex(document["certificate"]),
+                bytes.fromhex(document["root"]),
                 document["membership"].encode(),
                 {str(key): str(value) for key, value in document["road"].items()},
+                str(document["certificate"]),
             )
         except (ValueError, LookupError, TypeError, AttributeError, CheckFailed) as error:
             raise DataError(f"this is no welcome ({error})", "ask again") from error
-        found = federation_sha256(welcome.authority, welcome.certificate)
+        found = federation_sha256(welcome.authority, welcome.root)
         if not hmac.compare_digest(found[:16], code.federation):
             raise CheckFailed(
                 f"{code.address} is not the federation that the join code is for",

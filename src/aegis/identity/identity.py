@@ -20,7 +20,7 @@ from aegis.identity.keys import PublicKey, SigningKey
 from aegis.identity.sealing import SealingKey, SealingPublic
 
 ROTATION = "aegis/rotation/v1"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 
 def grouped(digest: bytes) -> str:
@@ -35,7 +35,7 @@ def canonical(document: Any) -> bytes:
 
 def checked_name(name: str) -> str:
     """A name that is also the name of a key file. Raises ``BadInput``."""
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise BadInput(
             f"{name!r} cannot be the name of an identity",
             "it begins with a letter or digit and has at most 63 letters, digits, _ . or -",

@@ -10,7 +10,6 @@ silently, because it may have been copied.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import stat
@@ -25,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from aegis.errors import AegisError, BadInput, DataError
 from aegis.identity import pkcs8
-from aegis.identity.identity import Identity, PublicIdentity, Rotation, checked_name
+from aegis.identity.identity import NAME, Identity, PublicIdentity, Rotation, checked_name
 from aegis.identity.keys import SigningKey
 from aegis.identity.sealing import SealingKey
 
@@ -116,7 +115,8 @@ class Keys:
         return self.folder / f"{checked_name(name)}.key"
 
     def names(self) -> list[str]:
-        return sorted(path.stem for path in self.folder.glob("*.key"))
+        found = (path.stem for path in self.folder.glob("*.key"))
+        return sorted(name for name in found if NAME.fullmatch(name))
 
     def write(
         self, identity: Identity, passphrase: str | None = None, *, force: bool = False
@@ -220,12 +220,10 @@ class Keys:
         """A sentence for each key file that could not be used as it lies there."""
         found = []
         for name in self.names():
-            with contextlib.suppress(BadInput):
-                checked_name(name)
-                try:
-                    self.described(name)
-                except AegisError as error:
-                    found.append(str(error))
+            try:
+                self.described(name)
+            except AegisError as error:
+                found.append(str(error))
         return found
 
 

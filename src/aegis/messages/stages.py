@@ -171,11 +171,14 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
+    """``fault`` says what is wrong with the opened sum; empty where it is the true one."""
+
     run: str
     round: int
     attempt: int
     purpose: Purpose
     hospital: str
+    fault: str = ""
 
 
 Stage: TypeAlias = Advertise | Share | Mask | Confirm | Unmask | Opened

@@ -112,6 +112,9 @@ class Federated(Section):
     selection: Literal["all", "random", "resource_based", "participation_based"] = key(
         "all", "Who is asked: everybody, a lot, the faster ones, or those asked least so far."
     )
+    evaluate_only: tuple[Text, ...] = key(
+        (), "Hospitals that score the model on all their rows and never train."
+    )
     partition: Partition = Field(default_factory=Partition)
 
 

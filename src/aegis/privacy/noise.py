@@ -115,11 +115,13 @@ class SystemNoise:
     def add_gaussian_on_grid(self, sums: NDArray[np.floating], sd: float) -> None:
         """Adds normal noise with standard deviation ``sd`` to ``sums``, in place.
 
-        ``sums`` (contiguous; 32 or 64 bits) and what becomes of them count multiples of ``GRID``;
+        ``sums`` (in one piece of memory; 32 or 64 bits) and what becomes of them count multiples of ``GRID``;
         they are cut towards zero first, and must be below 2^50 in size. Whole numbers of that size
         are added exactly in float64. What 32 bits then cannot hold is rounded off the noisy sum.
         """
         steps = _in_steps(sd, "standard deviation")
+        if not sums.flags.c_contiguous:
+            raise BadInput("noise is added to sums that lie in one piece of memory, not to a view")
         flat = sums.reshape(-1)
         draw = _Normals(self._fill, flat.size)
         for at in range(0, len(flat), _CHUNK):

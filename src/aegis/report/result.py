@@ -20,8 +20,11 @@ from aegis.coordinator.steps import Study
 from aegis.evaluation.histogram import BINS
 from aegis.evaluation.intervals import interval
 from aegis.evaluation.metrics import metrics
+from aegis.messages import Enrolled
 from aegis.privacy.accounting import Event
+from aegis.report.fairness import fairness
 from aegis.report.spending import privacy_of, spent_by
+from aegis.report.usefulness import usefulness
 from aegis.states import Terminated
 
 INTERVALS = ("accuracy", "auc", "balanced_accuracy")
@@ -58,7 +61,7 @@ def result_of(
             "epsilon": spent[h.hospital]["pld"] if h.hospital in spent else None,
             "epsilon_rdp": spent[h.hospital]["rdp"] if h.hospital in spent else None,
             "rounds": progress.participation.get(h.hospital, 0),
-            "status": "ok" if h.hospital in final.histograms else "no scores at the end",
+            "status": _status(h, h.hospital in final.histograms),
         }
         for h in progress.hospitals
     ]
@@ -92,10 +95,18 @@ def result_of(
         "mean_local": None,
         "hospitals": hospitals,
         "history": _history(records),
+        "fairness": fairness(study, final),
+        **usefulness(final),
         "privacy": privacy_of(plan, releases),
         "audit_log": None,
         "audit_log_reason": "the verifiable log is not in this version yet",
     }
+
+
+def _status(hospital: Enrolled, scored: bool) -> str:
+    if not scored:
+        return "no scores at the end"
+    return "ok" if hospital.examples else "scores only"
 
 
 def summed_metrics(
@@ -160,7 +171,9 @@ def _history(records: Sequence[Record]) -> list[dict[str, Any]]:
 
 
 def _span(records: Sequence[Record]) -> float:
-    return _seconds(records[0][1], records[-1][1]) if records else 0.0
+    """From the run's start to its end; what was put on record around it takes no part."""
+    found = [time for _, time, event in records if event["event"] in ("RunStarted", "RunEnded")]
+    return _seconds(found[0], found[-1]) if found else 0.0
 
 
 def _seconds(first: str, last: str) -> float:

@@ -11,6 +11,7 @@ table is withheld.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
 
 import numpy as np
@@ -51,6 +52,21 @@ def suppress(
     status = np.where(hidden, Cell.WITHHELD, Cell.SHOWN)
     status[small] = Cell.SMALL
     return status.astype(np.int8)
+
+
+def large_enough(sizes: Mapping[str, int], minimum: int, unnamed: int = 0) -> tuple[str, ...]:
+    """The groups that may have figures of their own where the figures of all together are known.
+    The others are two at least and hold ``minimum`` patients together, so that no one of them
+    follows by subtraction. ``unnamed`` patients belong to no group of these."""
+    by_size = sorted(sizes, key=lambda name: sizes[name])
+    hidden = [unnamed] if unnamed else []
+    for place, name in enumerate(by_size):
+        safe = not hidden or min(hidden) >= minimum or (len(hidden) > 1 and sum(hidden) >= minimum)
+        if sizes[name] >= minimum and safe:
+            return tuple(name for name in sizes if name in by_size[place:])
+        if sizes[name]:
+            hidden.append(sizes[name])
+    return ()
 
 
 def _prices(counts: NDArray[np.int64], unseen: tuple[int, ...]) -> NDArray[np.float64]:

@@ -3,8 +3,9 @@
 The hospitals of a group share a key that the coordinator does not know. Each adds to its vector x
 the tag s + r . x modulo p = 2^61 - 1, with r from the key and s from the key and its own name, in
 limbs so small that no sum of tags wraps around. The opened tags then belong to the opened sum X:
-a coordinator that alters X has to guess r . (X' - X), and succeeds with probability 1 / p
-(Carter and Wegman, 1981; each tag alone is uniform, so the opened tags tell nothing about r or x).
+a coordinator that alters X has to guess r . (X' - X), and succeeds with probability 2 / p (Carter
+and Wegman, 1981, with r the product of two random vectors; each tag alone is uniform, so the opened
+tags tell nothing about r or x).
 It holds unless a hospital of the group gives the coordinator the key.
 """
 
@@ -13,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from aegis.errors import CheckFailed
 from aegis.messages.stages import Ring
@@ -22,8 +22,8 @@ from aegis.secagg.masks import derived, keystream
 
 P = 2**61 - 1
 LIMBS = {64: (32, 32), 32: (21, 21, 21)}  # bits of each limb, by ring; 2048 tags never overflow
-_BLOCK = 1 << 16  # so that a block's sums of products stay below 2^53
-_LOW = np.uint64(2**21 - 1)
+_WIDTH, _ROWS = 512, 32  # a block's pieces fit into the cache
+_SHIFTS = (0, 21, 42)
 
 
 def tag_slots(ring_bits: int) -> int:
@@ -69,29 +69,33 @@ def _offset(key: bytes, context: Context, name: str) -> int:
 
 
 def _product(key: bytes, vector: Ring) -> int:
-    """r . x modulo p, x signed. Products of 16-bit and 21-bit limbs are summed exactly in float64,
-    where they are one small matrix product per block."""
-    per = vector.itemsize // 2
-    coefficients = keystream_blocks(key, vector.size)
-    halves = np.ascontiguousarray(vector).view("<u2").reshape(-1, per)
-    top = np.ascontiguousarray(vector).view("<i2").reshape(-1, per)[:, -1]
-    left = np.empty((min(_BLOCK, vector.size), per))
-    right = np.empty((min(_BLOCK, vector.size), 3))
+    """r . x modulo p, x signed, r[i W + j] = a[i] b[j]. One exact matrix product in float64: 16-bit
+    pieces of x times 21-bit limbs of b, whose sums over a row stay below 2^53."""
+    pieces, top = vector.itemsize // 2, 1 << (8 * vector.itemsize - 1)
+    rows = -(-vector.size // _WIDTH)
+    drawn = keystream(derived(key, b"coefficients"), _WIDTH + rows) & np.uint64(P)
+    b, a = drawn[:_WIDTH].tolist(), drawn[_WIDTH:].tolist()
+    limbs = np.asfortranarray(
+        [
+            [(piece >> shift) & (2**21 - 1) for shift in _SHIFTS]
+            for one in b
+            for piece in [(one << (16 * k)) % P for k in range(pieces)]
+        ],
+        dtype=np.float64,
+    )
+    moved = np.empty((_ROWS, _WIDTH), vector.dtype)
+    wide = np.empty((_ROWS, _WIDTH * pieces))
+    sums = np.empty((rows, len(_SHIFTS)))
+    flip = vector.dtype.type(top)
+    for row in range(0, rows, _ROWS):
+        block = vector[row * _WIDTH : (row + _ROWS) * _WIDTH]
+        count = -(-block.size // _WIDTH)
+        flat = moved.reshape(-1)
+        np.bitwise_xor(block, flip, out=flat[: block.size])  # x + top, which is not negative
+        flat[block.size :] = flip
+        wide[:count] = moved[:count].view("<u2")
+        np.matmul(wide[:count], limbs, out=sums[row : row + count])
     total = 0
-    for start, r in zip(range(0, vector.size, _BLOCK), coefficients, strict=True):
-        count = r.size
-        left[:count, :-1] = halves[start : start + count, :-1]
-        left[:count, -1] = top[start : start + count]
-        right[:count, 0] = r & _LOW
-        right[:count, 1] = (r >> np.uint64(21)) & _LOW
-        right[:count, 2] = (r >> np.uint64(42)) & np.uint64(2**19 - 1)
-        sums = left[:count].T @ right[:count]
-        for i in range(per):
-            for j in range(3):
-                total += int(sums[i, j]) << (16 * i + 21 * j)
-    return total % P
-
-
-def keystream_blocks(key: bytes, size: int) -> Iterable[NDArray[np.uint64]]:
-    stream = keystream(derived(key, b"coefficients"), size)
-    return (stream[start : start + _BLOCK] for start in range(0, size, _BLOCK))
+    for factor, parts in zip(a, sums.astype(np.int64).tolist(), strict=True):
+        total += factor * sum(part << shift for part, shift in zip(parts, _SHIFTS, strict=True))
+    return (total - top * sum(a) * sum(b)) % P

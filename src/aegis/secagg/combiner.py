@@ -19,6 +19,7 @@ from aegis.messages.learning import Refusal
 from aegis.messages.stages import (
     Advertise,
     Advertised,
+    Checked,
     Confirm,
     Confirmed,
     Mask,
@@ -129,11 +130,12 @@ def step(combiner: Combiner, answers: Answers) -> Outcome:
 
 
 def doubts(opening: Opening, answers: Answers) -> Blame:
-    """Who found the opened sum wrong, and why: one doubt and the round is rejected."""
+    """Who found the opened sum wrong, and why: one doubt and the round is rejected. Who fell silent
+    before the end cannot check, and doubts nothing."""
     return tuple(
-        (name, answer.reason)
+        (name, answer.fault)
         for name in opening.survivors
-        if isinstance(answer := answers.get(name), Refusal)
+        if isinstance(answer := answers.get(name), Checked) and answer.fault
     )
 
 

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from aegis.aggregation.conditions import largest_f
-from aegis.aggregation.rules import Rule
 from aegis.errors import BadInput, RunAborted
 from aegis.evaluation.metrics import metrics
 from aegis.events import Event, HospitalFlagged, ReplyQuarantined
@@ -70,7 +69,7 @@ def attacked(
     plan with that rule is unsound.
     """
     hospitals = plan.federated.num_clients
-    if not 1 <= byzantine or 2 * byzantine >= hospitals:
+    if byzantine < 1 or 2 * byzantine >= hospitals:
         most = (hospitals - 1) // 2
         raise BadInput(
             f"--byzantine {byzantine} of {hospitals} hospitals",

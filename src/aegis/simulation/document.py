@@ -25,6 +25,7 @@ from aegis.report.table_one import table_one
 from aegis.simulation.auditing import audit_run, why_not
 from aegis.simulation.comparison import MOST_HOSPITALS, Fitted, compare
 from aegis.simulation.partition import HospitalRows, describe
+from aegis.simulation.personalising import describe_personal, personalised
 from aegis.states import Terminated
 from aegis.store.registry import Registry
 from aegis.tasks.bounded import read_preparation
@@ -88,7 +89,16 @@ def _compared(
     if not comparing or len(finished.sites) > MOST_HOSPITALS:
         why = "not asked for" if not comparing else f"made for up to {MOST_HOSPITALS} hospitals"
         return {"comparison": None, "comparison_reason": why}
-    compared = compare(finished.study, finished.sites, _as_used(finished), told)
+    used, progress = as_used(finished), finished.final.progress
+    personal = {
+        name: personalised(used[name], site, progress.learning_rate, progress.round + 1)
+        for name, site in finished.sites.items()
+    }
+    tuned = {name: own.logits for name, own in personal.items()}
+    compared = compare(finished.study, finished.sites, used, told, tuned)
+    for row in compared["comparison"]["hospitals"]:
+        own, site = personal[row["name"]], finished.sites[row["name"]]
+        row["personal"] = describe_personal(own, used[row["name"]], site)
     local = compared.pop("local")
     for hospital in found["hospitals"]:
         hospital["local"] = local.get(hospital["name"])
@@ -171,7 +181,7 @@ def _odds_ratios(finished: Finished) -> dict[str, Any]:
     return {"odds_ratios": found}
 
 
-def _as_used(finished: Finished) -> dict[str, Fitted]:
+def as_used(finished: Finished) -> dict[str, Fitted]:
     """The shared model as each hospital uses it: with its own scaling where the plan says so."""
     study, progress = finished.study, finished.final.progress
     used = {}

@@ -28,9 +28,11 @@ from aegis.hospital.site import Memory, Site, SqliteMemory, VolatileMemory
 from aegis.messages import Invite
 from aegis.plan import Plan, check_plan
 from aegis.simulation.accounts import PUBLIC, simulated_account
+from aegis.simulation.audit_trail import AuditTrail
 from aegis.simulation.comparison import Fitted
-from aegis.simulation.document import Finished, document
+from aegis.simulation.document import Finished, as_used, document
 from aegis.simulation.files import write_files
+from aegis.simulation.leaving_out import leave_one_out as left_out
 from aegis.simulation.partition import partition
 from aegis.simulation.seals import simulated_keys, simulated_seals
 from aegis.simulation.stacked import StackedHospitals
@@ -78,6 +80,7 @@ class Options:
     compare: bool = True
     files: bool = True
     audit: bool = True
+    leave_one_out: bool = False
 
 
 def run(
@@ -89,6 +92,7 @@ def run(
     compare: bool = True,
     files: bool = True,
     audit: bool = True,
+    leave_one_out: bool = False,
     listeners: Sequence[Listener] = (),
     told: Told = lambda text: None,
 ) -> RunResult:
@@ -97,7 +101,8 @@ def run(
     ``home`` is the data root (default: AEGIS_HOME or ./aegis-data), ``data_directory`` where data
     sets lie (default: AEGIS_DATA_DIR), ``out`` where the result goes (default: results/RUN).
     Without ``compare`` no hospital is trained alone, without ``audit`` nobody attacks the model,
-    and without ``files`` only the model is stored.
+    and without ``files`` only the model is stored. ``leave_one_out`` runs the federation again
+    without each hospital in turn, and scores what comes out on the one left out.
     ``told`` hears what is done after the rounds. Raises ``BadInput`` before anything is written,
     ``RunAborted`` when a run cannot go on.
     """
@@ -111,7 +116,7 @@ def run(
             registry = Registry(root, journal)
             start = starting_point(federation.study, plan.model.start, registry)
         name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{plan.task}-{secrets.token_hex(3)}"
-        options = Options(_text(directory), _text(out), compare, files, audit)
+        options = Options(_text(directory), _text(out), compare, files, audit, leave_one_out)
         journal.open_run(name, plan.task, plan.to_json(), plan.sha256, vars(options))
         going = _Going(federation, root, journal, name, options, listeners, told)
         return going.on(Idle(), start)
@@ -187,6 +192,13 @@ class Federation:
             name: Site(name, schema, rows.train, rows.validation, rows.test)
             for name, rows in parts.items()
         }
+        for name in federated.evaluate_only:
+            if name not in sites:
+                raise BadInput(
+                    f"federated.evaluate_only: no hospital is called {name}",
+                    way_out=f"There are {', '.join(list(sites)[:8])}",
+                )
+            sites[name] = sites[name].scoring_only()
         return cls(Study(plan, schema), dataset, sites)
 
     def nodes(self, memory: Memory, folder: Path | None = None) -> dict[str, Node]:
@@ -256,6 +268,11 @@ class _Going:
     told: Told
 
     def on(self, state: State, start: states.StartingPoint | None) -> RunResult:
+        plan, names = self.federation.study.plan, tuple(self.federation.sites)
+        with AuditTrail.begin(self.home, self.journal, self.name, plan, names) as trail:
+            return self._on(trail, state, start)
+
+    def _on(self, trail: AuditTrail, state: State, start: states.StartingPoint | None) -> RunResult:
         study = self.federation.study
         memory: Memory = VolatileMemory()
         if study.plan.server.optimizer == "scaffold":
@@ -273,7 +290,7 @@ class _Going:
                     self.name,
                     road,
                     self.journal,
-                    self.listeners,
+                    [*trail.listeners, *self.listeners],
                     resume_from=state,
                     start=start,
                     stages_last=False,
@@ -301,13 +318,17 @@ class _Going:
             auditing=self.options.audit,
             told=self.told,
         )
+        if self.options.leave_one_out:
+            found |= left_out(self.federation, as_used(finished), self.told)
         for hospital in found["hospitals"]:
             head = heads.get(hospital["name"])
             # A copy outside the ledger: a file cut short is found by it.
             hospital["ledger_head"] = None if head is None else asdict(head)
+        found |= trail.finish(found, releases, study.plan.model.start is not None)
+        out = Path(self.options.out) if self.options.out else self.home.results(self.name)
         if self.options.files:
-            out = Path(self.options.out) if self.options.out else self.home.results(self.name)
             write_files(found, study.plan, out)
+        trail.seal(out / "result.json")
         return RunResult(found)
 
     def _readmit(self, nodes: Mapping[str, Node]) -> None:

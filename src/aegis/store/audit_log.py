@@ -62,7 +62,7 @@ class AuditLog:
 
     def __init__(self, path: Path, clock: Callable[[], str] | None = None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._open(path, f"file:{_quoted(path)}?mode=rwc", clock)
+        self._open(path, f"{path.absolute().as_uri()}?mode=rwc", clock)
         with self._told():
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
@@ -72,7 +72,7 @@ class AuditLog:
     def reading(cls, path: Path) -> AuditLog:
         """A log to look at; ``DataError`` where there is none."""
         log = cls.__new__(cls)
-        log._open(path, f"file:{_quoted(path)}?mode=ro", None)
+        log._open(path, f"{path.absolute().as_uri()}?mode=ro", None)
         return log
 
     def _open(self, path: Path, uri: str, clock: Callable[[], str] | None) -> None:
@@ -241,9 +241,3 @@ def canonical(document: Any) -> bytes:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _quoted(path: Path) -> str:
-    from urllib.parse import quote
-
-    return quote(str(path.absolute()))

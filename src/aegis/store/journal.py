@@ -158,6 +158,16 @@ class Journal:
         )
         return [(number, time, json.loads(event)) for number, time, event in found]
 
+    def plan_sha256(self, run: str) -> str:
+        row = self._db.execute("SELECT plan_sha256 FROM runs WHERE run=?", (run,)).fetchone()
+        return "" if row is None else str(row[0])
+
+    def history(self, run: str) -> list[tuple[int, str]]:
+        """(round, metrics as JSON) in order."""
+        return self._db.execute(
+            "SELECT round, metrics FROM training_history WHERE run=? ORDER BY round", (run,)
+        ).fetchall()
+
     def add_model(self, sha256: str, run: str, task: str, card: str) -> None:
         with self._transaction():
             self._db.execute(

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from aegis.errors import DataError
-from aegis.events import Event, RosterFixed, RoundClosed, WitnessRefused
+from aegis.events import Event, RosterFixed, RoundClosed, WitnessRefused, as_json
 from aegis.identity.keys import PublicKey, SigningKey
 from aegis.messages import Absence, Refusal
 from aegis.messages.witness import Cosigned, Witness
@@ -36,7 +36,8 @@ class Telling(Protocol):
 
 
 class Recording:
-    """A listener for one run. ``witnesses`` are the hospitals that cosign, with their keys."""
+    """A listener for one run. ``keys`` are the hospitals' public ones, ``witnesses`` those of them
+    that are asked to cosign, ``key`` the coordinator's own."""
 
     def __init__(
         self,
@@ -45,20 +46,22 @@ class Recording:
         run: str,
         plan_sha256: str,
         key: SigningKey,
-        witnesses: Mapping[str, PublicKey],
+        keys: Mapping[str, PublicKey],
+        witnesses: Sequence[str],
         watching: Watching,
     ) -> None:
         self._log, self._journal, self._run = audit_log, journal, run
         self._plan_sha256, self._key, self._ask = plan_sha256, key, watching
+        self._keys = dict(keys)
         self._witnesses = {
-            name: Verifier(key_name(name), public, WITNESS) for name, public in witnesses.items()
+            name: Verifier(key_name(name), keys[name], WITNESS) for name in witnesses
         }
         self._seen = dict.fromkeys(self._witnesses, 0)
 
     def begin(self) -> None:
         """Put the keys on record, once, and whatever a crash kept from being entered."""
-        fields = {name: verifier.key.hex for name, verifier in self._witnesses.items()}
-        roster = RosterFixed(self._run, self._key.public.hex, fields)
+        public = {name: key.hex for name, key in self._keys.items()}
+        roster = RosterFixed(self._run, self._key.public.hex, public, tuple(self._witnesses))
         last = 0
         for text in self._log.checkpoints(self._run):
             note = Note.parse(text)
@@ -83,8 +86,6 @@ class Recording:
 
     def once(self, events: Sequence[Event]) -> None:
         """Tell the journal what it does not hold yet, and enter it."""
-        from aegis.events import as_json
-
         held = {json.dumps(dict(e), sort_keys=True) for _, _, e in self._journal.events(self._run)}
         new = [e for e in events if json.dumps(as_json(e), sort_keys=True) not in held]
         if new:

@@ -61,6 +61,8 @@ class Registry:
             "parameters": model.size,
         }
         text = json.dumps({"sha256": sha256, **card, "model": shape}, indent=1, sort_keys=True)
+        for known, _, _, _, first in self._journal.models():
+            text = first if known == sha256 else text
         write_whole(self.path(sha256), data)
         write_whole(self.path(sha256).with_suffix(".json"), text.encode())
         self._journal.add_model(sha256, run, task, text)

@@ -3,7 +3,7 @@
     make prove PART=robustness
 
 Eleven hospitals, two of them dishonest; which two, the partition and all training follow from the
-seed. Digits: softmax regression, 60 rounds of five steps (benchmarks/softmax.py). Heart: the
+seed. Digits: softmax regression, 60 rounds of five steps (tests/prove/softmax.py). Heart: the
 house's own federation, logistic regression, 20 rounds of one epoch. Figures are means over seeds of
 the test accuracy of the last model; the least over the attacks is the figure to look at.
 """
@@ -11,7 +11,6 @@ the test accuracy of the last model; the least over the attacks is the figure to
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,13 +19,20 @@ from aegis.aggregation.rules import Context, rule
 from aegis.messages import Train
 from aegis.plan import load_plan
 from aegis.simulation.attacking import run_once, scene_of
-from aegis.simulation.attacks import ATTACKS, Attack, DishonestRoad, Scene, attack, drawn
-from aegis.simulation.attacks import trigger_for
+from aegis.simulation.attacks import (
+    ATTACKS,
+    Attack,
+    DishonestRoad,
+    Scene,
+    attack,
+    drawn,
+    trigger_for,
+)
 from aegis.simulation.attacks.road import generator
 from aegis.simulation.local import Federation
 from aegis.tasks.task import Dataset, Schema
 from aegis.transport.transport import Transport
-from benchmarks.softmax import CLASSES, INPUTS, SoftmaxHospitals, dealt, predicted
+from tests.prove.softmax import CLASSES, INPUTS, SoftmaxHospitals, dealt, predicted
 
 HOSPITALS, LIARS, ROUNDS, SEEDS = 11, 2, 60, 5
 RULES = (

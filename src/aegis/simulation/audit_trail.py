@@ -1,0 +1,224 @@
+"""The log of a simulated run: the coordinator signs it, simulated hospitals are its witnesses.
+
+Their keys are new for each run and are erased when its log is closed, so that afterwards nobody can
+sign for them any more. What they saw is kept beside the log. Of more than fifty hospitals sixteen
+are witnesses, so that a large simulation is not slowed down; in a real federation every hospital
+is one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping, Sized
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aegis.errors import AegisError, BadInput
+from aegis.events import (
+    BudgetSpent,
+    Event,
+    FairnessAssessed,
+    Listener,
+    MembershipAudited,
+    ModelStored,
+    RosterFixed,
+    RunSealed,
+)
+from aegis.hospital.witness import LogWitness, SqliteSightings
+from aegis.identity.identity import Identity
+from aegis.identity.keyfile import Keys
+from aegis.identity.keys import SigningKey
+from aegis.messages import Refusal
+from aegis.messages.witness import Cosigned, Witness
+from aegis.plan import Plan
+from aegis.simulation.evidence import gathered
+from aegis.simulation.seals import simulated_keys
+from aegis.store.audit_log import AuditLog
+from aegis.store.checkpoint import OWN, digest
+from aegis.store.home import Home
+from aegis.store.journal import Journal
+from aegis.store.note import Note
+from aegis.store.published import renyi_only
+from aegis.store.recording import Recording
+from aegis.store.verification import verify
+
+log = logging.getLogger("aegis")
+
+FEW, MOST_WITNESSES = 50, 16
+COORDINATOR = "coordinator"
+
+
+@dataclass
+class AuditTrail:
+    """One run's log, its keys and its witnesses. ``recording`` is None where the log was closed
+    before."""
+
+    home: Home
+    run: str
+    log: AuditLog
+    sightings: SqliteSightings
+    key: SigningKey
+    hospitals: tuple[str, ...]
+    recording: Recording | None = None
+
+    @classmethod
+    def begin(
+        cls, home: Home, journal: Journal, run: str, plan: Plan, hospitals: tuple[str, ...]
+    ) -> AuditTrail:
+        """Open the log, and enter what a crash kept from it."""
+        key = coordinator_key(home)
+        log, sightings = AuditLog(home.audit_log), SqliteSightings(home.witnesses)
+        trail = cls(home, run, log, sightings, key, hospitals)
+        if not _closed(log, run):
+            trail.recording = trail._recording(journal, plan)
+            trail.recording.begin()
+        return trail
+
+    def _recording(self, journal: Journal, plan: Plan) -> Recording:
+        few = len(self.hospitals) <= FEW
+        names = self.hospitals if few else self.hospitals[:MOST_WITNESSES]
+        sealing = self.hospitals if plan.trust != "open" else names
+        keys = simulated_keys(sealing, self._keys.parent)
+        watching = {n: LogWitness(n, keys[n], self.key.public, self.sightings) for n in names}
+
+        def ask(requests: Mapping[str, Witness]) -> dict[str, Cosigned | Refusal]:
+            with self.sightings.together():
+                return {name: _cosigned(watching[name], one) for name, one in requests.items()}
+
+        public = {name: own.public for name, own in keys.items()}
+        return Recording(self.log, journal, self.run, plan.sha256, self.key, public, names, ask)
+
+    @property
+    def _keys(self) -> Path:
+        return self.home.results(self.run) / "hospitals" / "keys.json"
+
+    @property
+    def listeners(self) -> tuple[Listener, ...]:
+        return () if self.recording is None else (self.recording,)
+
+    def finish(
+        self, found: Mapping[str, Any], releases: Mapping[str, Sized], started_from: bool
+    ) -> dict[str, Any]:
+        """Put on record what followed from the run, have the whole log cosigned, and verify it:
+        the ``audit_log`` of the result ``found``. ``started_from``: training went on from another
+        model."""
+        if self.recording is not None:
+            parent = self._first_model() if started_from else ""
+            path = self.home.models / f"{found['model_sha256']}.json"
+            card = hashlib.sha256(path.read_bytes()).hexdigest()
+            self.recording.once(_outcome(self.run, found, releases, parent, card))
+            self.recording.checkpoint(int(found["rounds"]))
+        plain = {key: value for key, value in found.items() if key != "audit_log"}
+        verified = verify(gathered(self.home, self.run, json.dumps(plain)), recount=renyi_only)
+        for fault in verified.faults:
+            log.warning("the audit log of %s does not hold: %s", self.run, fault)
+        summary = {
+            "size": verified.size,
+            "root": verified.root,
+            "verified": verified.holds,
+            "checkpoints": verified.checkpoints,
+            "witnesses": len(verified.witnesses),
+            "coordinator": self.key.public.fingerprint,
+            "first_bad": None if verified.holds else str(verified.faults[0]),
+        }
+        if len(self.hospitals) > FEW:
+            summary["witnesses_reason"] = (
+                f"{MOST_WITNESSES} of {len(self.hospitals)} simulated hospitals are asked"
+            )
+        return {"audit_log": summary, "audit_log_reason": None}
+
+    def seal(self, result: Path) -> None:
+        """Note in the coordinator's own log how this one ended, and erase the hospitals' keys."""
+        notes = self.log.checkpoints(self.run)
+        ended = RunSealed(
+            self.run,
+            self.log.size(self.run),
+            self.log.root(self.run).hex(),
+            digest(Note.parse(notes[-1])).hex() if notes else "",
+            hashlib.sha256(result.read_bytes()).hexdigest() if result.exists() else "",
+        )
+        enter_own(self.log, self.key, ended)
+        self._keys.unlink(missing_ok=True)
+
+    def _first_model(self) -> str:
+        entries = (json.loads(entry.data) for entry in self.log.entries(self.run))
+        return next((f["model_sha256"] for f in entries if f["event"] == "RoundOpened"), "")
+
+    def __enter__(self) -> AuditTrail:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.log.close()
+        self.sightings.close()
+
+
+def enter_own(log: AuditLog, key: SigningKey, event: Event) -> None:
+    """An event in the coordinator's own log, signed at once; that log has no witnesses."""
+    if log.size(OWN) == 0:
+        log.append(RosterFixed("", key.public.hex, {}, ()), OWN)
+    log.append(event, OWN)
+    log.witnessed(OWN, log.checkpoint(OWN, key))
+
+
+def coordinator_key(home: Home) -> SigningKey:
+    """The key of this data root's coordinator, new where there is none."""
+    keys = Keys(home.keys)
+    if not keys.path(COORDINATOR).exists():
+        keys.write(Identity.generate(COORDINATOR))
+    try:
+        return keys.read(COORDINATOR).signing
+    except BadInput as error:
+        raise BadInput(
+            f"the coordinator's key cannot be used here: {error.value}",
+            error.need,
+            f"{error.way_out or 'It signs the audit log'}; or simulate in another AEGIS_HOME",
+        ) from error
+
+
+def _cosigned(witness: LogWitness, request: Witness) -> Cosigned | Refusal:
+    try:
+        return witness.cosign(request)
+    except AegisError as error:
+        return Refusal(request.run, request.round, witness.hospital, str(error))
+
+
+def _closed(log: AuditLog, run: str) -> bool:
+    own = (json.loads(entry.data) for entry in log.entries(OWN))
+    return any(fields["event"] == "RunSealed" and fields["run"] == run for fields in own)
+
+
+def _outcome(
+    run: str, found: Mapping[str, Any], releases: Mapping[str, Sized], parent: str, card: str
+) -> list[Event]:
+    events: list[Event] = []
+    for hospital in found["hospitals"]:
+        head = hospital.get("ledger_head")
+        if head is not None:
+            events.append(
+                BudgetSpent(
+                    run,
+                    hospital["name"],
+                    hospital["epsilon"],
+                    hospital["epsilon_rdp"],
+                    found["privacy"]["delta"],
+                    len(releases[hospital["name"]]),
+                    head["rows"],
+                    head["sha256"],
+                )
+            )
+    model = found["model_sha256"]
+    events.append(ModelStored(run, model, parent, card))
+    attacked = found.get("membership_audit")
+    if attacked is not None:
+        tried = attacked["membership_inference_attack"].values()
+        aucs = [one["auc"] for one in tried if one["auc"] is not None]
+        verdict = str(attacked["verdict"])
+        events.append(MembershipAudited(run, model, verdict, max(aucs, default=None)))
+    fairness = found.get("fairness")
+    if fairness is not None:
+        broken = tuple(str(one["measure"]) for one in fairness.get("violations") or ())
+        events.append(FairnessAssessed(run, model, broken))
+    return events

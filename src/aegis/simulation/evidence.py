@@ -1,0 +1,256 @@
+"""Evidence for an auditor: gathered from a data root, or kept in one file that verifies by itself.
+
+The file is JSON: every entry of a run's log with its hash, all checkpoints, plan, result, model,
+the ledgers' rows (digests and charges; answers are left out), and the proof that the coordinator's
+own log knows how this one ended. It is written in one way only, with a digest over all of it, so
+that a single changed byte shows.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import sqlite3
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+from aegis.errors import AegisError, BadInput, CheckFailed
+from aegis.hospital.chain import Row, recorded
+from aegis.hospital.witness import SqliteSightings
+from aegis.plan import Plan
+from aegis.states import Terminated
+from aegis.store.audit_log import AuditLog, Entry, canonical
+from aegis.store.checkpoint import OWN, Checkpoint, origin
+from aegis.store.evidence import Database, Evidence, LedgerFile, Seal
+from aegis.store.home import Home
+from aegis.store.journal import Journal
+from aegis.store.note import Note
+from aegis.store.verification import Verified, verify
+
+FORMAT = "aegis-audit/1"
+
+
+def verify_home(
+    home: Home, run: str | None = None, known: dict[str, str] | None = None
+) -> list[Verified]:
+    """One run, or every log of a data root with the coordinator's own first. Raises ``BadInput``
+    where there is no such log."""
+    if not home.audit_log.exists():
+        raise BadInput(f"{home.root} holds no audit log", way_out="Start with: aegis demo")
+    if run is None:
+        found = [verify(gathered(home, name), known) for name in logged(home)]
+    else:
+        found = [verify(gathered(home, run), known)]
+    return found
+
+
+def logged(home: Home) -> list[str]:
+    """Every log of a data root by its run, the coordinator's own ('') first. A run whose journal
+    says that it has a log is among them, whether the log is there or not."""
+    log = AuditLog.reading(home.audit_log)
+    try:
+        names = set(log.runs())
+    finally:
+        log.close()
+    if home.database.exists():
+        journal = Journal(home.database)
+        try:
+            for run in journal.runs():
+                if any(event["event"] == "RosterFixed" for _, _, event in journal.events(run)):
+                    names.add(run)
+        finally:
+            journal.close()
+    return sorted(names | {OWN})
+
+
+def gathered(home: Home, run: str, result: str | None = None) -> Evidence:
+    """Everything a data root holds of one run. ``result`` replaces the stored one."""
+    unreadable: list[tuple[str, str]] = []
+    parts: dict[str, Any] = {"entries": (), "checkpoints": ()}
+    for what, gather in (("log", _log), ("database", _database), ("witnesses", _seen)):
+        try:
+            parts |= gather(home, run)
+        except (AegisError, sqlite3.Error, ValueError, TypeError, KeyError) as error:
+            unreadable.append((what, f"it cannot be read ({error})"))
+    if run != OWN:
+        if not parts["entries"] and not parts.get("database"):
+            raise BadInput(f"no run is called {run}", way_out="See: aegis report --list")
+        folder = home.results(run)
+        stored = _text(parts.pop("out", None) or folder / "result.json")
+        parts["result"] = stored if result is None else result
+        parts["ledgers"] = _ledgers(folder / "ledgers", unreadable)
+    parts.pop("out", None)
+    return Evidence(run=run, unreadable=tuple(unreadable), **parts)
+
+
+def _log(home: Home, run: str) -> dict[str, Any]:
+    log = AuditLog.reading(home.audit_log)
+    try:
+        found: dict[str, Any] = {
+            "entries": log.entries(run),
+            "checkpoints": log.checkpoints(run),
+        }
+        if run != OWN:
+            found["seal"] = _seal(log, run)
+        return found
+    finally:
+        log.close()
+
+
+def _seal(log: AuditLog, run: str) -> Seal | None:
+    notes = log.checkpoints(OWN)
+    size = Checkpoint.parse(Note.parse(notes[-1]).text).size if notes else 0
+    for entry in reversed(log.entries(OWN)[:size]):
+        fields = json.loads(entry.data)
+        if fields.get("event") == "RunSealed" and fields.get("run") == run:
+            proof = log.inclusion(OWN, entry.number, size)
+            return Seal(entry.number, entry.data, proof, notes[-1])
+    return None
+
+
+def _database(home: Home, run: str) -> dict[str, Any]:
+    if run == OWN or not home.database.exists():
+        return {}
+    journal = Journal(home.database)
+    try:
+        if run not in journal.runs():
+            return {}
+        stored = journal.run(run)
+        records = journal.events(run)
+        digests = {e["model_sha256"] for _, _, e in records if e["event"] == "ModelStored"}
+        models = [(sha256, card) for sha256, _, _, _, card in journal.models() if sha256 in digests]
+        database = Database(
+            records,
+            stored.task,
+            stored.plan_json,
+            journal.plan_sha256(run),
+            journal.history(run),
+            models,
+            _model_of(stored.plan_json, stored.state),
+        )
+    finally:
+        journal.close()
+    found: dict[str, Any] = {"database": database, "plan": stored.plan_json}
+    if digests:
+        path = home.models / f"{sorted(digests)[0]}.safetensors"
+        found["model"] = path.read_bytes() if path.exists() else b""
+        found["card"] = _text(path.with_suffix(".json")) or ""
+    if stored.options.get("out"):
+        found["out"] = Path(stored.options["out"]) / "result.json"
+    return found
+
+
+def _model_of(plan_json: str, state: object) -> str | None:
+    """The digest of the model in a final state."""
+    from aegis.tasks.models import model_sha256, network
+
+    if not isinstance(state, Terminated):
+        return None
+    progress = state.progress
+    model = network(Plan.from_json(plan_json).model, progress.preparation)
+    return model_sha256(model, progress.weights)
+
+
+def _seen(home: Home, run: str) -> dict[str, Any]:
+    if not home.witnesses.exists():
+        return {}
+    sightings = SqliteSightings(home.witnesses)
+    try:
+        seen = sightings.all(origin(run))
+        return {"seen": {name: (one.size, one.root) for name, one in seen.items()}}
+    finally:
+        sightings.close()
+
+
+def _ledgers(folder: Path, unreadable: list[tuple[str, str]]) -> dict[str, LedgerFile]:
+    found = {}
+    for path in sorted(folder.glob("*.db")):
+        try:
+            rows, payloads = recorded(path)
+            found[path.stem] = LedgerFile(rows, payloads)
+        except AegisError as error:
+            unreadable.append((f"ledger of {path.stem}", str(error)))
+    return found
+
+
+def _text(path: Path) -> str | None:
+    """A file's text; what is no text becomes something that cannot have its hash."""
+    return path.read_bytes().decode("utf-8", "replace") if path.exists() else None
+
+
+def exported(evidence: Evidence) -> bytes:
+    """The evidence as one file."""
+    seal = evidence.seal
+    body = {
+        "run": evidence.run,
+        "entries": [entry.data.decode("ascii") for entry in evidence.entries],
+        "leaves": [entry.leaf.hex() for entry in evidence.entries],
+        "checkpoints": list(evidence.checkpoints),
+        "plan": evidence.plan,
+        "card": evidence.card,
+        "result": evidence.result,
+        "model": None if evidence.model is None else base64.b64encode(evidence.model).decode(),
+        "ledgers": {
+            name: [list(astuple(row)) for row in ledger.rows]  # type: ignore[call-overload]
+            for name, ledger in (evidence.ledgers or {}).items()
+        },
+        "seen": {name: [size, root.hex()] for name, (size, root) in evidence.seen.items()},
+        "seal": None
+        if seal is None
+        else {
+            "number": seal.number,
+            "entry": seal.entry.decode("ascii"),
+            "proof": [one.hex() for one in seal.proof],
+            "checkpoint": seal.checkpoint,
+        },
+    }
+    digest = hashlib.sha256(canonical(body)).hexdigest()
+    return canonical({"format": FORMAT, "sha256": digest, "evidence": body}) + b"\n"
+
+
+def imported(data: bytes) -> Evidence:
+    """The evidence in a file. Raises ``CheckFailed`` where it is none, or was damaged so that it
+    cannot be read; what was changed in it otherwise is left to be verified."""
+    try:
+        document = json.loads(data)
+        body = document["evidence"]
+        unreadable = []
+        whole = canonical(document) + b"\n" == data and document["format"] == FORMAT
+        if not whole or hashlib.sha256(canonical(body)).hexdigest() != document["sha256"]:
+            unreadable.append(("file", "it was changed after it was exported"))
+        pairs = zip(body["entries"], body["leaves"], strict=True)
+        entries = [
+            Entry(number, text.encode(), bytes.fromhex(leaf))
+            for number, (text, leaf) in enumerate(pairs, 1)
+        ]
+        seal, model = body["seal"], body["model"]
+        return Evidence(
+            run=body["run"],
+            entries=entries,
+            checkpoints=body["checkpoints"],
+            plan=body["plan"],
+            card=body["card"],
+            result=body["result"],
+            model=None if model is None else base64.b64decode(model, validate=True),
+            ledgers={
+                name: LedgerFile([Row(*row) for row in rows])
+                for name, rows in body["ledgers"].items()
+            },
+            seen={name: (size, bytes.fromhex(root)) for name, (size, root) in body["seen"].items()},
+            seal=None
+            if seal is None
+            else Seal(
+                seal["number"],
+                seal["entry"].encode(),
+                tuple(bytes.fromhex(one) for one in seal["proof"]),
+                seal["checkpoint"],
+            ),
+            unreadable=unreadable,
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckFailed(
+            f"this is no audit export, or it was damaged ({error})",
+            way_out="Make one: aegis audit export RUN --out FILE",
+        ) from error
