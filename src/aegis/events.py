@@ -113,6 +113,16 @@ class RoundClosed:
 
 
 @dataclass(frozen=True, slots=True)
+class RoundRejected:
+    """The gate: the validation loss is above its limit, and the model stays as it was."""
+
+    run: str
+    round: int
+    log_loss: float
+    limit: float
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnded:
     """``status`` is completed, stopped or aborted; ``round`` is the one the model comes from."""
 
@@ -244,14 +254,15 @@ class Exported:
 
 @dataclass(frozen=True, slots=True)
 class RunSealed:
-    """A run's log is complete: its size, its root, and the digests of its last checkpoint and of
-    its result."""
+    """A run's log is complete: its size, its root, and the digests of its last checkpoint, of its
+    result, and of its row in the coordinator's database."""
 
     run: str
     size: int
     root: str
     checkpoint_sha256: str
     result_sha256: str
+    database_sha256: str
 
 
 Event: TypeAlias = (
@@ -264,6 +275,7 @@ Event: TypeAlias = (
     | SumOpened
     | RoundAggregated
     | RoundClosed
+    | RoundRejected
     | RunEnded
     | RosterFixed
     | KeyChanged

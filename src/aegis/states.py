@@ -38,7 +38,8 @@ class Best:
 @dataclass(frozen=True, slots=True)
 class Progress:
     """What every round inherits. ``round`` counts closed rounds of ``rounds``; ``memory`` is the
-    server optimizer's; ``stale`` counts evaluations without improvement."""
+    server optimizer's; ``stale`` counts evaluations without improvement; ``lowest_loss`` is what a
+    gate compares with."""
 
     run: str
     round: int
@@ -51,6 +52,7 @@ class Progress:
     participation: Mapping[str, int] = field(default_factory=dict)
     best: Best | None = None
     stale: int = 0
+    lowest_loss: float | None = None
 
 
 def released(progress: Progress) -> Vector:
@@ -132,7 +134,8 @@ class SealedScores:
 @dataclass(frozen=True, slots=True)
 class Broadcasting:
     """The new model goes out to be scored. ``final``: the chosen model, on the test rows.
-    ``sealed``: what the sealed sum of those hospitals' scores came to that share no more."""
+    ``sealed``: what the sealed sum of those hospitals' scores came to that share no more.
+    ``before``: where the round began, while a gate may still send it back."""
 
     progress: Progress
     part: Part
@@ -143,6 +146,7 @@ class Broadcasting:
     change: float = 0.0
     sealed: SealedScores | None = None
     attempt: int = 1
+    before: Progress | None = None
 
 
 @dataclass(frozen=True, slots=True)

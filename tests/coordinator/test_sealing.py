@@ -279,3 +279,35 @@ def test_a_hospital_that_sends_rubbish_is_named_and_left_out():
     assert {event.hospital for event in named} == {"hospital_04"}
     rounds = [event for event in told if isinstance(event, RoundAggregated)]
     assert all("hospital_04" not in event.hospitals for event in rounds)
+
+
+def test_a_round_that_makes_the_model_worse_is_not_taken():
+    """One hospital hands in a huge update in round 2; its sum cannot be told from an honest one,
+    but the loss on validation rows can."""
+    from aegis.events import RoundClosed, RoundRejected
+
+    plan = _plan(
+        **{
+            "training.solver": "sgd",
+            "evaluation.gate": 1.5,
+            "data.validation_fraction": 0.2,
+            "federated.num_rounds": 4,
+        }
+    )
+    federation = Federation.of(plan, None)
+    nodes = _nodes(federation)
+    honest = nodes["hospital_01"].finish
+
+    def poisoned(work, trained):
+        if work.request.round == 2:
+            trained = replace(trained, vector=trained.vector * -400)
+        return honest(work, trained)
+
+    nodes["hospital_01"].finish = poisoned
+    told = []
+    federate(federation.study, "run", InProcess(nodes), Forgetful(), [told.append])
+    rejected = [event for event in told if isinstance(event, RoundRejected)]
+    assert [event.round for event in rejected] == [2]
+    closed = {event.round: event for event in told if isinstance(event, RoundClosed)}
+    assert closed[2].next_sha256 == closed[1].model_sha256
+    assert closed[3].metrics["log_loss"] < rejected[0].limit

@@ -101,10 +101,10 @@ def test_the_stream_is_aes_256_in_counter_mode():
 
 
 def test_no_key_serves_for_more_than_its_counter_can(source, monkeypatch):
+    alone = SystemNoise._repeatable_for_tests(KEY).bits(161)
     monkeypatch.setattr(noise_module, "_KEY_BYTES", 100 * 8)
     source._rekey(KEY)
     words = [source.bits(60), source.bits(60), source.bits(40), source.bits(1)]
-    alone = SystemNoise._repeatable_for_tests(KEY).bits(161)
     assert np.array_equal(words[0], alone[:60])
     assert not np.isin(np.concatenate(words[1:]), alone).any()
     assert len(np.unique(np.concatenate(words))) == 161

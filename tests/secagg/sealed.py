@@ -41,8 +41,7 @@ _KEYS = [SigningKey.from_raw(hashlib.sha256(bytes([n])).digest()) for n in range
 
 @dataclass
 class Federation:
-    """``sealed`` is the order of hospitals; ``change`` may alter any request or answer on the way:
-    ``change(stage, hospital, message)``."""
+    """``entropy`` gives each hospital its source of random bytes, ``options`` go to participants."""
 
     hospitals: int
     topology: Topology = field(default_factory=Topology)

@@ -16,9 +16,10 @@ import numpy as np
 
 from aegis.coordinator.validation import fault_of_scores, set_aside
 from aegis.evaluation.metrics import metrics
-from aegis.events import Event, RoundClosed, RunEnded
+from aegis.events import Event, RoundClosed, RoundRejected, RunEnded
 from aegis.messages import Answer, Part, Scores
 from aegis.plan import Plan
+from aegis.plan.plan import chooses_by_scores
 from aegis.states import (
     Best,
     Broadcasting,
@@ -36,15 +37,7 @@ SHOWN_HOSPITALS = 50
 
 def scored_part(plan: Plan) -> Part:
     """Validation rows where the plan decides on scores, else the test rows."""
-    return "validation" if decides(plan) else "test"
-
-
-def decides(plan: Plan) -> bool:
-    return (
-        plan.evaluation.keep == "best"
-        or plan.evaluation.patience is not None
-        or plan.training.schedule == "plateau"
-    )
+    return "validation" if chooses_by_scores(plan) else "test"
 
 
 def due(plan: Plan, progress: Progress) -> bool:
@@ -83,6 +76,7 @@ def close(
     if state.final:
         return _finish(state, scores, digest, events)
     measured = summed(scores, state.sealed)
+    kept, rejected = _gated(plan, state, measured)
     events.append(
         RoundClosed(
             progress.run,
@@ -93,10 +87,12 @@ def close(
             state.absent,
             progress.learning_rate,
             state.part,
-            next_sha256="" if shown is progress.weights else model_sha256(net, progress.weights),
+            next_sha256="" if shown is kept.weights else model_sha256(net, kept.weights),
         )
     )
-    progress = _judged(plan, progress, measured)
+    if rejected is not None:
+        events.append(rejected)
+    progress = _judged(plan, kept, measured)
     reason = _enough(plan, progress, state.change)
     if reason is None:
         return RoundSetup(progress), tuple(events)
@@ -159,11 +155,27 @@ def _finish(
     return ended, (*events, told)
 
 
+def _gated(
+    plan: Plan, state: Broadcasting, measured: Mapping[str, float | None]
+) -> tuple[Progress, RoundRejected | None]:
+    """The round's model, or the one before it where the round made it worse than the gate lets."""
+    progress, before, loss = state.progress, state.before, measured.get("log_loss")
+    if plan.evaluation.gate is None or before is None or loss is None:
+        return progress, None
+    lowest = progress.lowest_loss
+    if lowest is None or loss <= plan.evaluation.gate * lowest:
+        lowest = loss if lowest is None else min(loss, lowest)
+        return replace(progress, lowest_loss=lowest), None
+    kept = replace(before, round=progress.round, participation=progress.participation)
+    limit = plan.evaluation.gate * lowest
+    return kept, RoundRejected(progress.run, progress.round, loss, limit)
+
+
 def _judged(plan: Plan, progress: Progress, measured: Mapping[str, float | None]) -> Progress:
     """Learning rate, best round and the count of evaluations without improvement."""
     rate = progress.learning_rate * plan.training.learning_rate_decay
     value = measured.get(plan.evaluation.metric)
-    if not decides(plan) or value is None:
+    if not chooses_by_scores(plan) or value is None:
         return replace(progress, learning_rate=rate)
     worth = -value if plan.evaluation.metric == "log_loss" else value
     if progress.best is None or worth > progress.best.value:

@@ -125,7 +125,8 @@ def aggregate(study: Study, state: Aggregating) -> Step:
     )
     change = float(np.max(np.abs(weights.astype(np.float64) - before.weights), initial=0.0))
     part = closing.scored_part(study.plan)
-    return Step(Broadcasting(after, part, state.absent, change=change))
+    began = before if study.plan.evaluation.gate is not None else None
+    return Step(Broadcasting(after, part, state.absent, change=change, before=began))
 
 
 def control(study: Study, progress: Progress) -> Vector | None:

@@ -22,8 +22,8 @@ from aegis.coordinator.joining import asks_words, summed_statistics, tally_lengt
 from aegis.coordinator.rounds import NORM_LIMIT, aggregating
 from aegis.coordinator.study import Step, Study
 from aegis.errors import DataError
-from aegis.events import Event, HospitalAbsent, ReplyQuarantined, SumOpened
 from aegis.evaluation.histogram import BINS
+from aegis.events import Event, HospitalAbsent, ReplyQuarantined, SumOpened
 from aegis.identity.roster import Roster
 from aegis.messages import Answer, Enrolled, Request, Vector
 from aegis.messages.stages import Purpose

@@ -11,22 +11,21 @@ only that one is answered. A fault is a sentence; nothing is charged or trained 
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
-from importlib.metadata import entry_points
 from typing import Protocol
 
 from aegis.errors import AegisError
 from aegis.hospital.inspection import fault_of_preparation, inspected
-from aegis.hospital.policy import ANY, Closed, Policy
+from aegis.hospital.policy import Closed, Policy
 from aegis.hospital.site import Site
+from aegis.hospital.terms import fault_of_plan, fault_of_rows, fault_of_sum
 from aegis.messages import Ask, Evaluate, Invite, Request, Statistics, Train
 from aegis.messages.stages import Advertise, Confirm, Mask, Opened, Share, Unmask
-from aegis.plan import Plan, guards
+from aegis.plan import Plan
+from aegis.plan.plan import chooses_by_scores
 from aegis.plan.schedule import follows_noise_rule, schedule
 from aegis.tasks.bounded import Bounded
 from aegis.tasks.models import network
 
-_UNSOUND = (guards.trust, guards.privacy, guards.statistics)
 _SLACK = 1 + 1e-9
 _ENDED, _PLAN = "ended", "plan"
 
@@ -105,10 +104,10 @@ class Gate:
                     or self.fault(policy, plan, sha256, request.inner, True)
                 )
             case Advertise(hospitals=there):
-                fault = _outside(plan) or _too_few(policy, len(there))
+                fault = _outside(plan) or fault_of_sum(policy, len(there))
                 return fault or self._sum(request, len(there))
             case Confirm(survivors=there):
-                return _outside(plan) or _too_few(policy, len(there))
+                return _outside(plan) or fault_of_sum(policy, len(there))
             case Share() | Unmask() | Opened():
                 return _outside(plan)
 
@@ -145,7 +144,7 @@ class Gate:
     def _of_plan(self, policy: Policy, plan: Plan, sha256: str) -> str | None:
         judged = self._judged.get(sha256)
         if judged is None or judged[0] is not policy:
-            fault = fault_of_plan(policy, plan) or _fault_of_rows(policy, len(self._site.train))
+            fault = fault_of_plan(policy, plan) or fault_of_rows(policy, len(self._site.train))
             judged = self._judged[sha256] = (policy, fault)
         return judged[1]
 
@@ -291,60 +290,6 @@ class Gate:
         return None
 
 
-@lru_cache(maxsize=256)
-def fault_of_plan(policy: Policy, plan: Plan) -> str | None:
-    """Why a hospital with this policy takes no part in such a plan, or nothing. Whether a person
-    has approved it is another question."""
-    own = "this hospital's policy"
-    if not {ANY, plan.task} & set(policy.tasks):
-        allowed = ", ".join(policy.tasks) or "nothing"
-        return f"the task {plan.task} is not among those of {own}: {allowed}"
-    if _plugged_in(plan.task) and not {ANY, plan.task} & set(policy.plugins):
-        return f"the task {plan.task} is a plug-in, and not among those of {own}"
-    for rule in _UNSOUND:
-        for fault in rule(plan):
-            return f"the plan is not sound: {fault.problem}"
-    if plan.trust not in policy.trust:
-        wanted = " or ".join(policy.trust) or "no trust mode at all"
-        return f"trust: {plan.trust} is not enough for {own}, which asks for {wanted}"
-    privacy = plan.privacy
-    mechanism = privacy.mechanism if privacy.enabled else "none"
-    if mechanism not in policy.mechanisms:
-        wanted = " or ".join(policy.mechanisms) or "no mechanism at all"
-        return f"privacy.mechanism: {mechanism} is not enough for {own}, which asks for {wanted}"
-    most = policy.epsilon_per_run
-    if privacy.enabled and most is not None and privacy.epsilon_budget > most * _SLACK:
-        return (
-            f"privacy.epsilon_budget: {privacy.epsilon_budget:g} is above {most:g}, the most that "
-            f"{own} lets one run spend"
-        )
-    if privacy.enabled and most is not None and privacy.delta > policy.delta:
-        return f"privacy.delta: {privacy.delta:g} is above {policy.delta:g}, {own}"
-    if plan.trust == "masked":
-        return _too_few(policy, plan.quorum(plan.federated.num_clients))
-    if plan.trust == "grouped":
-        return _too_few(policy, guards.GROUP)
-    return None
-
-
-def _fault_of_rows(policy: Policy, rows: int) -> str | None:
-    if rows >= policy.minimum_rows:
-        return None
-    return (
-        f"this hospital's policy asks for {policy.minimum_rows} training rows or more, and there "
-        "are fewer"
-    )
-
-
-def _too_few(policy: Policy, hospitals: int) -> str | None:
-    if hospitals >= policy.minimum_hospitals:
-        return None
-    return (
-        f"a sum over {hospitals} hospitals; this hospital's policy asks for "
-        f"{policy.minimum_hospitals}"
-    )
-
-
 def _bare(plan: Plan, what: str) -> str:
     return f"trust: {plan.trust} means that {what} leave this hospital inside a sealed sum only"
 
@@ -359,18 +304,10 @@ def _outside(plan: Plan) -> str | None:
 
 def _final(plan: Plan, request: Evaluate, rounds: int) -> bool:
     """Whether no round of the plan ends with this question: then the run does."""
-    choosing = plan.evaluation.keep == "best" or plan.evaluation.patience is not None
-    if choosing or plan.training.schedule == "plateau":
+    if chooses_by_scores(plan):
         if request.part == "test":
             return True
     elif request.part == "validation":
         return True
     every, round = plan.evaluation.every, request.round
     return not (every > 0 and (round % every == 0 or round == rounds))
-
-
-@cache
-def _plugged_in(task: str) -> bool:
-    """Whether this task did not come with Aegis; nothing of it is loaded to find out."""
-    modules = [entry.module for entry in entry_points(group="aegis.tasks") if entry.name == task]
-    return any(module.split(".")[0] != "aegis" for module in modules)

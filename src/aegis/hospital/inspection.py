@@ -21,7 +21,7 @@ from aegis.messages import Ask, Evaluate, Invite, Request, Statistics, Train
 from aegis.tasks.bounded import Bounded, read_preparation
 from aegis.tasks.task import Schema
 
-LARGEST_NORM = 1e12
+LARGEST = 1e12
 LEAST_SCALE = 1e-12
 LEAST_DEVIATION = 1e-6
 MOST_TEXT = 1_000_000
@@ -133,9 +133,9 @@ def _fault_of_vector(what: str, vector: Any) -> str | None:
     exact = np.asarray(vector, dtype=np.float64)
     if not np.isfinite(exact).all():
         return f"the {what} hold a number that is not finite"
-    norm = float(np.linalg.norm(exact))
-    if norm > LARGEST_NORM:
-        return f"the {what} have the length {norm:.3g}, above {LARGEST_NORM:.0e}"
+    largest = float(np.abs(exact).max(initial=0.0))
+    if largest > LARGEST:
+        return f"the {what} hold the number {largest:.3g}, above {LARGEST:.0e}"
     return None
 
 
@@ -164,7 +164,7 @@ def _fault_of_bounds(schema: Schema, prepared: Bounded) -> str | None:
     means, deviations = prepared.means, prepared.deviations
     if len(means) != len(deviations) or (means and len(means) != len(prepared.features)):
         return "the preparation has not one mean and one deviation for each column"
-    good = all(_finite(mean) and abs(mean) <= LARGEST_NORM for mean in means)
+    good = all(_finite(mean) and abs(mean) <= LARGEST for mean in means)
     if not good or not all(_finite(sd) and sd >= LEAST_DEVIATION for sd in deviations):
         return "the preparation holds a mean or a deviation that no column has"
     return None
@@ -184,7 +184,7 @@ def _fault_of_feature(schema: Schema, feature: Any) -> str | None:
     if of_words:
         return "the preparation asks a column of words for numbers"
     known = _finite(feature.centre) and _finite(feature.scale)
-    if not known or abs(feature.centre) > LARGEST_NORM or abs(feature.scale) < LEAST_SCALE:
+    if not known or abs(feature.centre) > LARGEST or abs(feature.scale) < LEAST_SCALE:
         return "the preparation scales a column by what is no number, or by nought"
     return None
 

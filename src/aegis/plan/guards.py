@@ -265,6 +265,7 @@ def noise_rule(plan: Plan) -> Iterator[Fault]:
         "training.learning_rate_decay": 1.0,
         "evaluation.keep": "last",
         "evaluation.patience": None,
+        "evaluation.gate": None,
     }
     if plan.data.standardize == "site":
         wanted["data.standardize"] = "federated"

@@ -190,6 +190,12 @@ class Evaluation(Section):
     metric: Literal["auc", "accuracy", "balanced_accuracy", "log_loss"] = key(
         "auc", "What best, patience and plateau look at."
     )
+    gate: Annotated[float, Strict(), Field(ge=1, le=1000)] | None = key(
+        None,
+        "A round whose validation loss is above this many times the best is not taken: the model "
+        "stays as it was; null takes every round.",
+        "times the lowest log-loss",
+    )
     patience: Count | None = key(
         None, "Stop after so many evaluations without gain; null never stops early.", "evaluations"
     )

@@ -97,6 +97,7 @@ def choices(plan: Plan) -> Iterator[Fault]:
         "evaluation.keep": plan.evaluation.keep == "best",
         "evaluation.patience": plan.evaluation.patience is not None,
         "training.schedule": plan.training.schedule == "plateau",
+        "evaluation.gate": plan.evaluation.gate is not None,
     }
     keys = tuple(key for key, wanted in chosen.items() if wanted)
     held_out = plan.data.test_fraction + plan.data.validation_fraction

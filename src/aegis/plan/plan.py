@@ -117,6 +117,16 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number")
 
 
+def chooses_by_scores(plan: Plan) -> bool:
+    """Whether scores decide anything before the end; then they are those of validation rows."""
+    return (
+        plan.evaluation.keep == "best"
+        or plan.evaluation.patience is not None
+        or plan.evaluation.gate is not None
+        or plan.training.schedule == "plateau"
+    )
+
+
 def follows_noise_rule(plan: Plan) -> bool:
     """Whether the plan is private full-batch descent, planned by ``aegis.plan.schedule``."""
     return (

@@ -35,7 +35,7 @@ from aegis.evaluation.calibration import middles
 from aegis.evaluation.histogram import HALF
 from aegis.evaluation.intervals import wilson
 from aegis.report.suppression import Cell, large_enough, suppress
-from aegis.report.wording import points
+from aegis.report.wording import NBSP
 from aegis.states import Terminated
 from aegis.tasks.groups import UNKNOWN, Grouping
 from aegis.tasks.preparation import MINIMUM_CELL
@@ -111,7 +111,7 @@ def sentence(
             return "Accuracy varies between hospitals by no more than the plan allows."
         value, title = max(widest)
         return (
-            f"No limit of the plan is exceeded: the widest gap in accuracy is {points(value)}, "
+            f"No limit of the plan is exceeded: the widest gap in accuracy is {apart(value)}, "
             f"by {title.lower()}."
         )
     parts = []
@@ -125,16 +125,21 @@ def sentence(
         assert one.gap is not None
         chance = (
             f"; groups of these sizes that are served alike would lie up to "
-            f"{points(one.gap.by_chance or 0.0)} apart, so this may be chance"
+            f"{apart(one.gap.by_chance or 0.0)} apart, so this may be chance"
             if one.may_be_chance
             else ""
         )
         parts.append(
-            f"by {titles[one.attribute].lower()}, accuracy differs by {points(one.value)} between "
-            f"{one.gap.high} and {one.gap.low} (limit {points(one.threshold)}{chance})"
+            f"by {titles[one.attribute].lower()}, accuracy differs by {apart(one.value)} between "
+            f"{one.gap.high} and {one.gap.low} (limit {apart(one.threshold)}{chance})"
         )
     text = "; ".join(parts)
     return f"{text[:1].upper()}{text[1:]}."
+
+
+def apart(gap: float) -> str:
+    """A gap, which has no sign, in percentage points."""
+    return f"{100 * gap:.1f}{NBSP}points"
 
 
 def _counts(final: Terminated) -> tuple[dict[str, Counts], Counts | None]:

@@ -14,12 +14,20 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from aegis.report import verdict
+from aegis.report.benefit_page import (
+    benefit_sentence,
+    outside_sentence,
+    outside_table,
+    personal_table,
+)
 from aegis.report.disclosure import disclosures, has_noise
 from aegis.report.drawings import curves, gain_rows, odds_rows, round_cells
+from aegis.report.fairness_page import COLUMNS, fairness_part
 from aegis.report.hospital_tables import comparison_table, hospital_table, partition_table
 from aegis.report.provenance import glossary, origins, repeating, sureness
 from aegis.report.run_tables import best_round, odds_table, overall_scores, round_table
 from aegis.report.tables import Table, shown_hospitals
+from aegis.report.usefulness_page import usefulness_part
 from aegis.report.wording import DISCLAIMER, mapping, sequence, task_title
 
 if TYPE_CHECKING:
@@ -72,6 +80,13 @@ def _content(result: Mapping[str, Any]) -> dict[str, Any]:
         "comparison": comparison_table(result),
         "no_comparison": _reason(result, "comparison", "no hospital trained a model of its own"),
         "shown": shown_hospitals(result)[1],
+        "benefit": benefit_sentence(result),
+        "personal": personal_table(result),
+        "outside_said": outside_sentence(result),
+        "outside": outside_table(result),
+        "fairness": fairness_part(result),
+        "columns": COLUMNS,
+        "usefulness": usefulness_part(result),
         "partition": partition_table(result),
         "table_one": _table_one(result),
         "no_table_one": _reason(result, "table_one", "this run had no statistics round"),

@@ -98,4 +98,4 @@ def _product(key: bytes, vector: Ring) -> int:
     total = 0
     for factor, parts in zip(a, sums.astype(np.int64).tolist(), strict=True):
         total += factor * sum(part << shift for part, shift in zip(parts, _SHIFTS, strict=True))
-    return (total - top * sum(a) * sum(b)) % P
+    return int(total - top * sum(a) * sum(b)) % P

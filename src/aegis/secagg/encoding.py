@@ -153,9 +153,11 @@ def _encode(slot: Slot, values: NDArray[Any], out: NDArray[Any]) -> None:
         block = flat[start : start + _BLOCK]
         # A NaN is not within anything.
         if not (block.max() <= limit and block.min() >= -limit):
-            worst = block[np.argmax(~(np.abs(block.astype(np.float64)) <= slot.bound))]
+            # Sensitive: the number itself is not told, as refusals travel.
+            what = "is beyond" if np.isfinite(block).all() else "is not finite, so not within"
             raise DataError(
-                f"{slot.name} holds {worst}", f"its public bound is {slot.bound:g}", "Clip it"
+                f"a number of {slot.name} {what} its public bound of {slot.bound:g}",
+                way_out="Clip the update, or raise the bound in the plan",
             )
         if whole:
             out[start : start + _BLOCK] = block.astype(np.int64) << slot.scale_bits

@@ -8,6 +8,7 @@ is one.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -35,7 +36,7 @@ from aegis.messages import Refusal
 from aegis.messages.witness import Cosigned, Witness
 from aegis.plan import Plan
 from aegis.simulation.evidence import gathered
-from aegis.simulation.seals import simulated_keys
+from aegis.simulation.seals import keys_of_run, simulated_keys
 from aegis.store.audit_log import AuditLog
 from aegis.store.checkpoint import OWN, digest
 from aegis.store.home import Home
@@ -57,6 +58,7 @@ class AuditTrail:
     before."""
 
     home: Home
+    journal: Journal
     run: str
     log: AuditLog
     sightings: SqliteSightings
@@ -71,13 +73,13 @@ class AuditTrail:
         """Open the log, and enter what a crash kept from it."""
         key = coordinator_key(home)
         log, sightings = AuditLog(home.audit_log), SqliteSightings(home.witnesses)
-        trail = cls(home, run, log, sightings, key, hospitals)
+        trail = cls(home, journal, run, log, sightings, key, hospitals)
         if not _closed(log, run):
-            trail.recording = trail._recording(journal, plan)
+            trail.recording = trail._recording(plan)
             trail.recording.begin()
         return trail
 
-    def _recording(self, journal: Journal, plan: Plan) -> Recording:
+    def _recording(self, plan: Plan) -> Recording:
         few = len(self.hospitals) <= FEW
         names = self.hospitals if few else self.hospitals[:MOST_WITNESSES]
         sealing = self.hospitals if plan.trust != "open" else names
@@ -89,11 +91,12 @@ class AuditTrail:
                 return {name: _cosigned(watching[name], one) for name, one in requests.items()}
 
         public = {name: own.public for name, own in keys.items()}
-        return Recording(self.log, journal, self.run, plan.sha256, self.key, public, names, ask)
+        journal, sha256 = self.journal, plan.sha256
+        return Recording(self.log, journal, self.run, sha256, self.key, public, names, ask)
 
     @property
     def _keys(self) -> Path:
-        return self.home.results(self.run) / "hospitals" / "keys.json"
+        return keys_of_run(self.home.results(self.run))
 
     @property
     def listeners(self) -> tuple[Listener, ...]:
@@ -139,9 +142,12 @@ class AuditTrail:
             self.log.root(self.run).hex(),
             digest(Note.parse(notes[-1])).hex() if notes else "",
             hashlib.sha256(result.read_bytes()).hexdigest() if result.exists() else "",
+            self.journal.digest(self.run),
         )
         enter_own(self.log, self.key, ended)
         self._keys.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._keys.parent.rmdir()
 
     def _first_model(self) -> str:
         entries = (json.loads(entry.data) for entry in self.log.entries(self.run))

@@ -19,8 +19,7 @@ from typing import Any
 from aegis.errors import AegisError, BadInput, CheckFailed
 from aegis.hospital.chain import Row, recorded
 from aegis.hospital.witness import SqliteSightings
-from aegis.plan import Plan
-from aegis.states import Terminated
+from aegis.simulation.seals import keys_of_run
 from aegis.store.audit_log import AuditLog, Entry, canonical
 from aegis.store.checkpoint import OWN, Checkpoint, origin
 from aegis.store.evidence import Database, Evidence, LedgerFile, Seal
@@ -62,7 +61,7 @@ def logged(home: Home) -> list[str]:
                     names.add(run)
         finally:
             journal.close()
-    return sorted(names | {OWN})
+    return sorted(names)
 
 
 def gathered(home: Home, run: str, result: str | None = None) -> Evidence:
@@ -81,6 +80,7 @@ def gathered(home: Home, run: str, result: str | None = None) -> Evidence:
         stored = _text(parts.pop("out", None) or folder / "result.json")
         parts["result"] = stored if result is None else result
         parts["ledgers"] = _ledgers(folder / "ledgers", unreadable)
+        parts["open"] = keys_of_run(folder).exists()
     parts.pop("out", None)
     return Evidence(run=run, unreadable=tuple(unreadable), **parts)
 
@@ -117,40 +117,29 @@ def _database(home: Home, run: str) -> dict[str, Any]:
     try:
         if run not in journal.runs():
             return {}
-        stored = journal.run(run)
-        records = journal.events(run)
+        row, records = journal.row(run), journal.events(run)
         digests = {e["model_sha256"] for _, _, e in records if e["event"] == "ModelStored"}
         models = [(sha256, card) for sha256, _, _, _, card in journal.models() if sha256 in digests]
         database = Database(
             records,
-            stored.task,
-            stored.plan_json,
-            journal.plan_sha256(run),
+            row["task"],
+            row["plan"],
+            row["plan_sha256"],
+            journal.digest(run),
             journal.history(run),
             models,
-            _model_of(stored.plan_json, stored.state),
         )
+        options = json.loads(row["options"])
     finally:
         journal.close()
-    found: dict[str, Any] = {"database": database, "plan": stored.plan_json}
+    found: dict[str, Any] = {"database": database, "plan": row["plan"]}
     if digests:
         path = home.models / f"{sorted(digests)[0]}.safetensors"
         found["model"] = path.read_bytes() if path.exists() else b""
         found["card"] = _text(path.with_suffix(".json")) or ""
-    if stored.options.get("out"):
-        found["out"] = Path(stored.options["out"]) / "result.json"
+    if options.get("out"):
+        found["out"] = Path(options["out"]) / "result.json"
     return found
-
-
-def _model_of(plan_json: str, state: object) -> str | None:
-    """The digest of the model in a final state."""
-    from aegis.tasks.models import model_sha256, network
-
-    if not isinstance(state, Terminated):
-        return None
-    progress = state.progress
-    model = network(Plan.from_json(plan_json).model, progress.preparation)
-    return model_sha256(model, progress.weights)
 
 
 def _seen(home: Home, run: str) -> dict[str, Any]:

@@ -18,12 +18,19 @@ from aegis.hospital.sealing import Seal
 from aegis.identity.keys import SigningKey
 from aegis.identity.roster import Roster
 
+KEYS = "keys.json"
+
+
+def keys_of_run(results: Path) -> Path:
+    """Where a run keeps its hospitals' keys, as long as it lasts."""
+    return results / "hospitals" / KEYS
+
 
 def simulated_keys(names: Iterable[str], folder: Path | None = None) -> dict[str, SigningKey]:
     """A key for each name: those in ``folder`` where a run left them there, else new ones."""
     if folder is None:
         return {name: SigningKey.generate() for name in names}
-    path = folder / "keys.json"
+    path = folder / KEYS
     if path.exists():
         kept = json.loads(path.read_text(encoding="ascii"))
         return {name: SigningKey.from_raw(bytes.fromhex(kept[name])) for name in names}

@@ -41,17 +41,16 @@ class LedgerFile:
 
 @dataclass(frozen=True)
 class Database:
-    """What the coordinator's database says of the run. ``history`` is (round, metrics as JSON),
-    ``models`` (digest, card) of the versions that came from it, ``state_sha256`` the model in the
-    final state."""
+    """What the coordinator's database says of the run. ``sha256`` is the digest of its row,
+    ``history`` (round, metrics as JSON), ``models`` (digest, card) of what it stored."""
 
     records: Sequence[Record]
     task: str
     plan: str
     plan_sha256: str
+    sha256: str
     history: Sequence[tuple[int, str]] = ()
     models: Sequence[tuple[str, str]] = ()
-    state_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,8 +67,9 @@ class Seal:
 @dataclass(frozen=True)
 class Evidence:
     """``plan``, ``card`` and ``result`` are texts as they were stored, ``model`` a file's bytes.
-    ``seen`` is what witnesses remember (size, root). None stands for what is not at hand;
-    ``unreadable`` lists (what, why) of what should be and cannot be read."""
+    ``seen`` is what witnesses remember (size, root). ``open``: the log may still grow, so that it
+    has no seal yet. None stands for what is not at hand; ``unreadable`` lists (what, why) of what
+    should be and cannot be read."""
 
     run: str
     entries: Sequence[Entry]
@@ -82,6 +82,7 @@ class Evidence:
     database: Database | None = None
     seen: Mapping[str, tuple[int, bytes]] = field(default_factory=dict)
     seal: Seal | None = None
+    open: bool = False
     unreadable: Sequence[tuple[str, str]] = ()
 
 

@@ -7,6 +7,7 @@ asks for a run afterwards finds the last saved state and exactly the events that
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -158,9 +159,18 @@ class Journal:
         )
         return [(number, time, json.loads(event)) for number, time, event in found]
 
-    def plan_sha256(self, run: str) -> str:
-        row = self._db.execute("SELECT plan_sha256 FROM runs WHERE run=?", (run,)).fetchone()
-        return "" if row is None else str(row[0])
+    def row(self, run: str) -> dict[str, Any]:
+        """A run's row as it is stored, but for its command, which is nobody's fact."""
+        columns = "run, task, plan, plan_sha256, options, started, state_name, state, saved"
+        found = self._db.execute(f"SELECT {columns} FROM runs WHERE run=?", (run,)).fetchone()  # noqa: S608
+        return {} if found is None else dict(zip(columns.split(", "), found, strict=True))
+
+    def digest(self, run: str) -> str:
+        """SHA-256 of a run's row, its state included."""
+        row = self.row(run)
+        state = hashlib.sha256(row.pop("state", None) or b"").hexdigest()
+        text = json.dumps([state, row], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def history(self, run: str) -> list[tuple[int, str]]:
         """(round, metrics as JSON) in order."""

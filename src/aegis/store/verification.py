@@ -17,7 +17,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 from aegis.errors import AegisError
@@ -84,11 +84,12 @@ def verify(
     sections = (
         _coverage(evidence, signed, log, keys, len(witnesses) if complete else None),
         _known(keys, known or {}),
+        _endings(log),
         _seen(evidence, tree),
-        _sealed(evidence, signed, tree, keys),
+        _sealed(evidence, signed, tree, keys, complete),
         lineage_faults(evidence, log),
         commitment_faults(log, keys),
-        ledger_faults(evidence, log, result, recount),
+        ledger_faults(evidence, log, result, recount, complete),
         result_faults(evidence, log, result, tree, len(signed), len(witnesses)),
         database_faults(evidence, log, finished),
     )
@@ -148,14 +149,10 @@ def _coverage(
 ) -> Iterator[Fault]:
     """``cosigned`` counts the witnesses of the last checkpoint, where the log is complete."""
     sizes = [now.size for _, now in signed]
-    closed: int | None = None
-    for fields in log:
-        if fields["event"] == "RoundClosed":
-            closed = fields["number"]
-        elif fields["event"] == "RoundOpened" and closed is not None:
-            if not any(closed <= size < fields["number"] for size in sizes):
-                yield Fault(f"entry {closed}", "its round was closed without a checkpoint")
-            closed = None
+    closed = [fields["number"] for fields in log if fields["event"] == "RoundClosed"]
+    for this, following in pairwise(closed):
+        if not any(this <= size < following for size in sizes):
+            yield Fault(f"entry {this}", "its round was closed without a checkpoint")
     if cosigned is None:
         return
     last, size = (sizes[-1] if sizes else 0), len(evidence.entries)
@@ -189,12 +186,28 @@ def _seen(evidence: Evidence, tree: Tree) -> Iterator[Fault]:
             yield Fault("log", what)
 
 
+def _endings(log: Sequence[Fields]) -> Iterator[Fault]:
+    """In the coordinator's own log, no run ends in two ways."""
+    known: dict[str, tuple[Any, ...]] = {}
+    for fields in log:
+        if fields["event"] == "RunSealed":
+            end = (fields["size"], fields["root"], fields["checkpoint_sha256"])
+            if known.setdefault(fields["run"], end) != end:
+                yield Fault(f"entry {fields['number']}", f"{fields['run']} had another end before")
+
+
 def _sealed(
-    evidence: Evidence, signed: Sequence[Signed], tree: Tree, keys: Sequence[Keyring]
+    evidence: Evidence,
+    signed: Sequence[Signed],
+    tree: Tree,
+    keys: Sequence[Keyring],
+    complete: bool,
 ) -> Iterator[Fault]:
     """The coordinator's own log remembers how this one ended."""
     seal = evidence.seal
     if seal is None:
+        if complete and not evidence.open:
+            yield Fault("seal", "the coordinator's own log does not say how this one ended")
         return
     note, own = read(seal.checkpoint, OWN)
     if not keys or not note.signed(Verifier(own.origin, keys[-1].coordinator)):
@@ -212,3 +225,5 @@ def _sealed(
         found = hashlib.sha256(evidence.result.encode()).hexdigest()
         if fields["result_sha256"] not in ("", found):
             yield Fault("result", "the file was changed after the log was closed")
+    if evidence.database is not None and evidence.database.sha256 != fields["database_sha256"]:
+        yield Fault("database, run", "its row was changed after the log was closed")

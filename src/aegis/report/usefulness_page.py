@@ -1,0 +1,340 @@
+"""What the page draws and says about usefulness: calibration, decision curve, thresholds, and what
+the model would mean for 100 patients. Everything comes from the result's ``usefulness``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aegis.report.charts import Axis, Curve, Line, axis
+from aegis.report.tables import Table
+from aegis.report.wording import (
+    MINUS,
+    NBSP,
+    interval,
+    interval_of,
+    mapping,
+    number,
+    percent,
+    sequence,
+)
+
+FOUND, MISSED, ALARM, LEFT = "found", "missed", "alarm", "left"
+
+
+@dataclass(frozen=True)
+class Icon:
+    """One of 100 patients on a 10 by 10 field; ``x`` and ``y`` in per cent."""
+
+    kind: str
+    x: int
+    y: int
+
+
+@dataclass(frozen=True)
+class PerHundred:
+    threshold: str
+    sentence: str
+    icons: tuple[Icon, ...]
+    key: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class UsefulnessPart:
+    """``absent`` says why there is nothing to show."""
+
+    calibration: Curve | None = None
+    decision: Curve | None = None
+    believed: str = ""
+    worth: str = ""
+    per_hundred: PerHundred | None = None
+    thresholds: Table | None = None
+    recalibration: Table | None = None
+    absent: str = ""
+
+
+def usefulness_part(result: Mapping[str, Any]) -> UsefulnessPart | None:
+    """None for a result that says nothing about it at all."""
+    found = mapping(result.get("usefulness"))
+    if not found:
+        if "usefulness" not in result:
+            return None
+        reason = result.get("usefulness_reason")
+        return UsefulnessPart(absent=str(reason or "it was not computed in this run"))
+    calibration = mapping(found.get("calibration"))
+    return UsefulnessPart(
+        _calibration(calibration),
+        _decision(found),
+        _believed(calibration),
+        _worth(found),
+        _per_hundred(mapping(found.get("at"))),
+        _thresholds(found),
+        _recalibration(calibration),
+    )
+
+
+def usefulness_line(result: Mapping[str, Any]) -> str:
+    """One line for the terminal; empty where the result holds nothing."""
+    at = mapping(mapping(result.get("usefulness")).get("at"))
+    return _hundred_sentence(at) if at else ""
+
+
+def _calibration(found: Mapping[str, Any]) -> Curve | None:
+    points = []
+    for one in map(mapping, sequence(found.get("classes"))):
+        x, y, pair = number(one.get("expected")), number(one.get("observed")), interval_of(one, "")
+        if x is not None and y is not None and pair is not None:
+            points.append((x, y, pair))
+    if not points:
+        return None
+    unit = Axis(0.0, 1.0, (0.0, 0.25, 0.5, 0.75, 1.0))
+    dots = tuple((unit.at(x), round(100 - unit.at(y), 2)) for x, y, _ in points)
+    whiskers = "".join(
+        f"M{unit.at(x):.2f} {100 - unit.at(low):.2f}L{unit.at(x):.2f} {100 - unit.at(high):.2f}"
+        for x, _, (low, high) in points
+    )
+    share = unit.labels(lambda v: f"{100 * v:.0f}{NBSP}%")
+    return Curve(
+        "calibration",
+        "Predicted chance and what happened",
+        _classes_said([(x, y) for x, y, _ in points]),
+        tuple((round(100 - at, 2), label) for at, label in share),
+        share,
+        (
+            Line("pooled", "Perfect calibration", "M0 100L100 0"),
+            Line("shared", "Patients of one class", whiskers, dots),
+        ),
+        "",
+        len(points),
+        len(points),
+    )
+
+
+def _classes_said(points: list[tuple[float, float]]) -> str:
+    (low, seen), (high, came) = points[0], points[-1]
+    if len(points) == 1:
+        return f"Predicted {percent(low)}, {percent(seen)} had the condition."
+    return (
+        f"Of the {len(points)} classes of patients, the lowest was given {percent(low)} and "
+        f"{percent(seen)} had the condition; the highest {percent(high)}, and {percent(came)} had "
+        "it."
+    )
+
+
+def _decision(found: Mapping[str, Any]) -> Curve | None:
+    points = []
+    for one in map(mapping, sequence(found.get("decision_curve"))):
+        t, model, every = (number(one.get(key)) for key in ("threshold", "model", "everybody"))
+        pair = interval_of(one, "")
+        if t is not None and model is not None and every is not None and pair is not None:
+            points.append((t, model, every, pair))
+    if len(points) < 2:
+        return None
+    top = max(max(model, every, high) for _, model, every, (_, high) in points)
+    low = min(-0.05, *(min(model, 0.0) for _, model, _, _ in points))
+    y = axis([max(low, -0.15), top])
+    x = Axis(0.0, 1.0, (0.0, 0.25, 0.5, 0.75, 1.0))
+
+    def at(t: float, value: float) -> tuple[float, float]:
+        return x.at(t), round(100 - y.at(value), 2)
+
+    everybody = [(t, every) for t, _, every, _ in points if every >= y.low]
+    hull = [at(t, high) for t, _, _, (_, high) in points]
+    hull += [at(t, bottom) for t, _, _, (bottom, _) in reversed(points)]
+    return Curve(
+        "decision",
+        "Net benefit by threshold",
+        _worth(found),
+        tuple((round(100 - place, 2), label) for place, label in y.labels(_hundredths)),
+        x.labels(lambda v: f"{100 * v:.0f}{NBSP}%"),
+        (
+            Line("own", "Act on everybody", _path([at(t, v) for t, v in everybody])),
+            Line("pooled", "Act on nobody", _path([at(0.0, 0.0), at(1.0, 0.0)])),
+            Line("shared", "Act on the model", _path([at(t, v) for t, v, _, _ in points])),
+        ),
+        _path(hull) + "Z",
+        len(points),
+        len(points),
+    )
+
+
+def _hundredths(value: float) -> str:
+    return f"{100 * value:.0f}".replace("-", MINUS) if abs(value) > 1e-9 else "0"
+
+
+def _path(points: list[tuple[float, float]]) -> str:
+    return "M" + "L".join(f"{x:.2f} {y:.2f}" for x, y in points) if points else ""
+
+
+def _believed(found: Mapping[str, Any]) -> str:
+    """Calibration of all hospitals together, in words."""
+    expected, observed = number(found.get("expected")), number(found.get("observed"))
+    if expected is None or observed is None:
+        return ""
+    text = (
+        f"On average the model gives {percent(expected)} where {percent(observed)} have the "
+        "condition."
+    )
+    again = mapping(found.get("recalibration"))
+    slope = number(mapping(again.get("slope")).get("value"))
+    pair = interval_of(again.get("slope"), "")
+    if slope is None or pair is None:
+        return text
+    if pair[0] > 1:
+        said = "its chances are too timid"
+    elif pair[1] < 1:
+        said = "its chances are too extreme"
+    else:
+        said = "it is not measurably too timid or too extreme"
+    return (
+        f"{text} The calibration slope is {slope:.2f} (95{NBSP}% interval {pair[0]:.2f} to "
+        f"{pair[1]:.2f}; 1 is perfect): {said}."
+    )
+
+
+def _worth(found: Mapping[str, Any]) -> str:
+    pair = sequence(found.get("useful_range"))
+    if len(pair) != 2:
+        return "At no threshold is acting on the model better than acting on everybody or nobody."
+    low, high = number(pair[0]), number(pair[1])
+    if low is None or high is None:
+        return ""
+    return (
+        "Acting on the model is better than acting on everybody and than acting on nobody for "
+        f"thresholds from {100 * low:.0f} to {100 * high:.0f}{NBSP}%."
+    )
+
+
+def _hundred_sentence(at: Mapping[str, Any]) -> str:
+    per, threshold = mapping(at.get("per_100")), number(at.get("threshold"))
+    found, missed, alarms, left = (
+        number(per.get(key)) for key in ("found", "missed", "false_alarms", "rightly_left_alone")
+    )
+    if None in (found, missed, alarms, left) or threshold is None:
+        return ""
+    return (
+        f"Of 100 such patients, acting on a chance of {100 * threshold:.0f}{NBSP}% or more finds "
+        f"{found:.0f} with the condition and misses {missed:.0f}; it gives {alarms:.0f} false "
+        f"alarms and rightly leaves {left:.0f} alone."
+    )
+
+
+def _per_hundred(at: Mapping[str, Any]) -> PerHundred | None:
+    sentence = _hundred_sentence(at)
+    if not sentence:
+        return None
+    per = mapping(at.get("per_100"))
+    kinds = (
+        (FOUND, "found", "with the condition, found"),
+        (MISSED, "missed", "with the condition, missed"),
+        (ALARM, "false_alarms", "without it, false alarm"),
+        (LEFT, "rightly_left_alone", "without it, rightly left alone"),
+    )
+    row = [kind for kind, key, _ in kinds for _ in range(round(number(per.get(key)) or 0))][:100]
+    icons = tuple(
+        Icon(kind, 5 + 10 * (place % 10), 5 + 10 * (place // 10)) for place, kind in enumerate(row)
+    )
+    threshold = number(at.get("threshold")) or 0.0
+    key = tuple((kind, f"{row.count(kind)} {said}") for kind, _, said in kinds)
+    return PerHundred(f"{100 * threshold:.0f}{NBSP}%", sentence, icons, key)
+
+
+def _thresholds(found: Mapping[str, Any]) -> Table:
+    rows = [mapping(one) for one in sequence(found.get("thresholds"))]
+    aims = [mapping(one) for one in sequence(found.get("aims"))]
+    return Table(
+        "What each threshold comes to, per 100 patients and in shares",
+        (
+            ("Act from", False),
+            ("One found is worth", True),
+            ("Found", True),
+            ("Missed", True),
+            ("False alarms", True),
+            ("Sensitivity", True),
+            ("Specificity", True),
+            ("Right when it alarms", True),
+            ("Right when it does not", True),
+        ),
+        tuple(_threshold(row) for row in (*rows, *aims)),
+        "Acting from a chance of 20"
+        f"{NBSP}% says that one patient found is worth four false alarms. Rows with an aim were "
+        "chosen on these very patients and flatter a little. Shares have 95"
+        f"{NBSP}% intervals; the last two depend on how common the condition is here.",
+    )
+
+
+def _threshold(row: Mapping[str, Any]) -> tuple[str, ...]:
+    threshold, per = number(row.get("threshold")) or 0.5, mapping(row.get("per_100"))
+    aim = row.get("aim")
+    label = f"{100 * threshold:.0f}{NBSP}%"
+    worth = (1 - threshold) / threshold
+    counts = [number(per.get(key)) for key in ("found", "missed", "false_alarms")]
+    return (
+        f"{label}, to {aim}" if aim else label,
+        f"{worth:.2g} false alarm" + ("" if f"{worth:.2g}" == "1" else "s"),
+        *("n/a: not recorded" if n is None else f"{n:.0f}" for n in counts),
+        *(_share(row.get(key)) for key in ("sensitivity", "specificity", "ppv", "npv")),
+    )
+
+
+def _share(found: Any) -> str:
+    value, pair = number(mapping(found).get("value")), interval_of(found, "")
+    if value is None or pair is None:
+        return "n/a: nobody"
+    return f"{percent(value)} ({interval(pair)})"
+
+
+def _recalibration(found: Mapping[str, Any]) -> Table | None:
+    hospitals = [mapping(one) for one in sequence(found.get("hospitals"))]
+    if not hospitals:
+        return None
+    return Table(
+        "Calibration at each hospital, and whether recalibration there would help",
+        (
+            ("Hospital", False),
+            ("Test patients", True),
+            ("Intercept", True),
+            ("Slope", True),
+            ("Log-loss saved per patient", True),
+            ("Finding", False),
+        ),
+        tuple(_hospital(one) for one in hospitals),
+        "A hospital recalibrates by taking intercept + slope times the model’s logit. The saving "
+        "is measured on patients that the two numbers were not fitted on (cross-fitted); "
+        "recalibrating is advised where its whole interval is above zero.",
+    )
+
+
+def _hospital(one: Mapping[str, Any]) -> tuple[str, ...]:
+    name, again = str(one.get("name", "unnamed")), mapping(one.get("recalibration"))
+    if not again:
+        why = f"n/a: {one.get('reason') or 'not computed'}"
+        return (name, why, "withheld", "withheld", "withheld", "not judged")
+    gain = mapping(again.get("gain"))
+    saved, pair = number(gain.get("log_loss")), interval_of(gain, "")
+    n = number(again.get("examples"))
+    return (
+        name,
+        "n/a: not recorded" if n is None else f"{n:,.0f}",
+        _estimate(again.get("intercept")),
+        _estimate(again.get("slope")),
+        (
+            "n/a: too few to hold any out"
+            if saved is None or pair is None
+            else f"{_minus(saved, 3)} ({_minus(pair[0], 3)} to {_minus(pair[1], 3)})"
+        ),
+        "recalibrate here" if again.get("advised") is True else "use as it is",
+    )
+
+
+def _estimate(found: Any) -> str:
+    value, pair = number(mapping(found).get("value")), interval_of(found, "")
+    if value is None or pair is None:
+        return "n/a: not estimable"
+    return f"{_minus(value)} ({_minus(pair[0])} to {_minus(pair[1])})"
+
+
+def _minus(value: float, digits: int = 2) -> str:
+    text = f"{value:.{digits}f}"
+    return text.replace("-", MINUS) if float(text) else f"{0:.{digits}f}"
