@@ -307,6 +307,14 @@ INVITATIONS = [
         policy={"minimum_hospitals": 5},
     ),
     Row(
+        "a signature under each part of a sum, where none is given",
+        Scene.invite,
+        "signs for nothing that it puts into a sum",
+        (),
+        keys=MASKED,
+        policy={"commitments": False},
+    ),
+    Row(
         "a hospital with too few patients",
         Scene.invite,
         "asks for 500 training rows or more",

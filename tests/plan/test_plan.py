@@ -138,13 +138,16 @@ def test_without_a_task_an_image_network_means_pneumonia(asked, task):
 @pytest.mark.parametrize(
     ("asked", "trust", "secure"),
     [
-        ({}, "open", False),
+        ({}, "masked", True),
+        ({"federated": {"num_clients": 2}}, "open", False),
+        ({"federated": {"num_clients": 101}}, "open", False),
+        ({"server": {"optimizer": "cyclic"}}, "open", False),
         ({"secure_aggregation": {"enabled": True}}, "masked", True),
         ({"secure_aggregation": {"enabled": False}}, "open", False),
         ({"robust_aggregation": {"enabled": True}}, "open", False),
         ({"robust_aggregation": {"method": "krum"}}, "open", False),
         ({"trust": "grouped"}, "grouped", True),
-        ({"trust": None, "secure_aggregation": None}, "open", False),
+        ({"trust": None, "secure_aggregation": None}, "masked", True),
         ({"trust": "open", "secure_aggregation": {"enabled": True}}, "open", True),
     ],
 )

@@ -72,7 +72,7 @@ def mixes(asked):
             "federated.quorum: all, or federated.num_clients: 6",
         ),
         (
-            {**SGD, "privacy.mechanism": "distributed"},
+            {**SOUND, "trust": "open", "privacy.mechanism": "distributed"},
             "privacy.mechanism: distributed hides each hospital's small noise in the masked sum, "
             "but trust is open; use privacy.mechanism: dp_sgd, or trust: masked",
         ),
@@ -201,7 +201,7 @@ def test_an_impossible_mix_is_one_fault_and_each_way_out_mends_it(asked):
         MASKED,
         PRIVATE,
         {**MASKED, "server.optimizer": "fedyogi"},
-        {**MASKED, "privacy.mechanism": "distributed"},
+        {**MASKED, "training.solver": "gradient", "privacy.mechanism": "distributed"},
         {**GROUPED, "robust_aggregation.method": "median", "federated.num_clients": 9},
         {**GROUPED, "robust_aggregation.method": "krum", "federated.num_clients": 15},
         {**GROUPED, "robust_aggregation.enable_detection": True},
@@ -254,8 +254,6 @@ def test_numbers_of_the_papers():
 
 
 PROMISED = {
-    "trust: masked": {**SGD, "trust": "masked"},
-    "trust: grouped": {**SGD, "trust": "grouped"},
     "robust_aggregation.method: median": {**SGD, "robust_aggregation.method": "median"},
     "robust_aggregation.enable_detection: true": {
         **SGD,
@@ -275,10 +273,10 @@ def test_what_is_promised_is_said_not_to_be_here_yet(what):
 
 
 def test_the_way_out_of_a_promise_says_what_it_costs():
-    [fault] = find_faults(Plan(task="breast_cancer", trust="masked"))
+    [fault] = find_faults(Plan(**{"task": "breast_cancer", "data.group": "patient"}))
     assert str(fault) == (
-        "trust: masked is not in this version yet; use trust: open (the coordinator then sees each "
-        "hospital's update)"
+        "data.group: patient is not in this version yet; use data.group: null (rows are then split "
+        "one by one)"
     )
 
 
@@ -322,7 +320,7 @@ def test_all_faults_of_a_plan_come_at_once():
     asked = {"trust": "masked", "federated.quorum": 9, "model.name": "cnn1d", "task": "ecg"}
     with pytest.raises(PlanError) as caught:
         check_plan(Plan(**asked))
-    assert len(caught.value.faults) == 4
+    assert len(caught.value.faults) == 3
     assert str(caught.value) == "\n".join(caught.value.faults)
 
 

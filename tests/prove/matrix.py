@@ -119,7 +119,7 @@ def learned(
 def heart_cell(
     dataset: Dataset, partition: str, rule_name: str, seed: int, adaptive: bool = False
 ) -> list[Cell]:
-    """As ``digits_cell``; thirdly the recall, for turned labels."""
+    """As ``digits_cell``; thirdly the recall. A run that was aborted has no patient right."""
     alpha = PARTITIONS[partition]
     robust = rule_name not in ("fedavg", "foolsgold")
     keys: dict[str, str] = {
@@ -149,8 +149,8 @@ def heart_cell(
         scene = backdoor if name in (NONE, "backdoor") else Scene()
         outcome = run_once(federation, scene, one, liars if one is not None else ())
         measured = outcome.measured or {}
-        accuracy[name] = float(measured.get("accuracy") or np.nan)
-        recall[name] = float(measured.get("recall") or np.nan)
+        accuracy[name] = float(measured.get("accuracy") or 0.0)
+        recall[name] = float(measured.get("recall") or 0.0)
         if outcome.triggered is not None:
             triggered[name] = outcome.triggered
     return [accuracy, triggered, recall]

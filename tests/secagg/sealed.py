@@ -41,7 +41,7 @@ _KEYS = [SigningKey.from_raw(hashlib.sha256(bytes([n])).digest()) for n in range
 
 @dataclass
 class Federation:
-    """``entropy`` gives each hospital its source of random bytes, ``options`` go to participants."""
+    """``entropy`` gives each hospital its random bytes, ``options`` go to every participant."""
 
     hospitals: int
     topology: Topology = field(default_factory=Topology)
@@ -149,4 +149,13 @@ def true_sum(vectors: Mapping[str, np.ndarray], names: Sequence[str]) -> np.ndar
     return total
 
 
-__all__ = ["INNER", "KINDS", "STAGES", "Federation", "entropy_of", "replace", "some_vectors", "true_sum"]
+__all__ = [
+    "INNER",
+    "KINDS",
+    "STAGES",
+    "Federation",
+    "entropy_of",
+    "replace",
+    "some_vectors",
+    "true_sum",
+]

@@ -1,4 +1,4 @@
-"""Numbers become integers of the ring and back, exactly, or are refused by the name of their slot."""
+"""Numbers become integers of the ring and back, exactly, or are refused by their slot's name."""
 
 import numpy as np
 import pytest
@@ -51,7 +51,7 @@ def test_a_number_that_is_not_finite_or_beyond_its_bound_is_refused_by_name(kind
     encoding = Encoding((COUNT, Slot("update", 100_000, 8.0, 24)), 8)
     update = np.zeros(100_000, kind)
     update[where] = wrong
-    with pytest.raises(DataError, match="a number of update is (not finite|beyond)"):
+    with pytest.raises(DataError, match=r"a number of update is (not finite|beyond)"):
         encoding.encode({"count": np.ones(1), "update": update})
 
 

@@ -1,6 +1,7 @@
 """Published vectors of every primitive, and what a masked vector looks like from outside."""
 
 import hashlib
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -164,7 +165,7 @@ def test_a_masked_vector_is_uniform_and_says_nothing_of_the_update(bits):
         unit = every.astype(np.float64) / 2.0**bits
         assert stats.kstest(unit, "uniform").pvalue > 1e-3
         assert abs(np.corrcoef(unit, update)[0, 1]) < 4 / np.sqrt(size)
-    for a, b in zip(masked, masked[1:], strict=False):
+    for a, b in pairwise(masked):
         between = np.corrcoef(a.astype(np.float64), b.astype(np.float64))[0, 1]
         assert abs(between) < 4 / np.sqrt(size)
 

@@ -1,7 +1,5 @@
 """Sums come out exact whoever is lost on the way, or not at all."""
 
-import hashlib
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,7 +10,7 @@ from aegis.errors import BadInput, CheckFailed
 from aegis.messages.stages import Masked, Unmask, Unmasked
 from aegis.secagg import CLASSES, Encoding, Slot, combiner, opens, replayed, threshold
 from aegis.secagg.sums import Aborted, Opening
-from tests.secagg.sealed import STAGES, Federation, some_vectors, true_sum
+from tests.secagg.sealed import STAGES, Federation, entropy_of, some_vectors, true_sum
 from tests.secagg.trials import Trial
 
 
@@ -44,13 +42,17 @@ def test_as_many_as_may_be_lost_at_any_stage_and_not_one_more(hospitals, stage):
 
 def test_an_abort_leaves_no_secret_with_t_of_its_shares():
     federation = Federation(8)
-    outcome = federation.run(some_vectors(federation.names, 5, 1), [[], [], ["h000"], [], ["h001", "h002"]])
+    outcome = federation.run(
+        some_vectors(federation.names, 5, 1), [[], [], ["h000"], [], ["h001", "h002"]]
+    )
     assert isinstance(outcome, Aborted)
     answers = [reply for _, reply in federation.told if isinstance(reply, Unmasked)]
     assert len(answers) == 5 == threshold(8) - 1
 
 
-@pytest.mark.parametrize(("n", "t"), [(3, 3), (4, 3), (5, 4), (8, 6), (16, 11), (50, 34), (100, 67)])
+@pytest.mark.parametrize(
+    ("n", "t"), [(3, 3), (4, 3), (5, 4), (8, 6), (16, 11), (50, 34), (100, 67)]
+)
 def test_thresholds_are_those_of_the_malicious_coordinator(n, t):
     assert threshold(n) == t
 
@@ -188,8 +190,7 @@ def test_two_attempts_share_no_mask():
 
 def _same(name):
     """Even with the same random bytes: the context is in every key."""
-    state = hashlib.shake_256(name.encode())
-    return lambda size: state.digest(size)
+    return entropy_of(name)
 
 
 def test_a_sum_beyond_what_the_checksum_holds_is_refused_at_the_start():

@@ -111,7 +111,12 @@ def test_what_is_no_number_of_the_field_is_refused(wrong):
 
 @pytest.mark.parametrize(
     ("secret", "t", "places"),
-    [(b"short", 2, [1, 2, 3]), (bytes(32), 4, [1, 2, 3]), (bytes(32), 2, [1, 1, 2]), (bytes(32), 2, [0, 1])],
+    [
+        (b"short", 2, [1, 2, 3]),
+        (bytes(32), 4, [1, 2, 3]),
+        (bytes(32), 2, [1, 1, 2]),
+        (bytes(32), 2, [0, 1]),
+    ],
 )
 def test_an_impossible_sharing_is_refused(secret, t, places):
     with pytest.raises(CheckFailed):

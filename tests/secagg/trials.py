@@ -52,7 +52,8 @@ class Trial:
             assert isinstance(outcome, Aborted)
             assert len(answers) < self.least
         elif isinstance(outcome, Aborted):
-            assert self.grouped and "three" in outcome.reason
+            assert self.grouped
+            assert "three" in outcome.reason
             assert not answers
         else:
             self.check_sums(outcome, masked)

@@ -46,12 +46,13 @@ class Directory:
 class Parties:
     folder: Path
     hybrid: bool = False
+    hospitals: tuple[str, ...] = ("mercy", "other")
     now: float = NOW
     made: dict[str, Party] = field(default_factory=dict)
 
     def __post_init__(self):
         members = Membership("hearts")
-        names = {"desk": "coordinator", "mercy": "hospital", "other": "hospital"}
+        names = {"desk": "coordinator", **dict.fromkeys(self.hospitals, "hospital")}
         identities = {name: Identity.generate(name, self.hybrid) for name in names}
         for name, role in names.items():
             members = members.admitted(identities[name].public, role)

@@ -102,7 +102,7 @@ def sentence(found: Mapping[str, Any]) -> str:
 
 def _gain(difference: Mapping[str, Any]) -> str:
     low, high = difference["ci95"]
-    on = f"on their own {difference['examples']:,} test patients"
+    on = f"on each hospital's own test patients ({difference['examples']:,} together)"
     size = _points(difference)
     if low > 0:
         return f"Measurable gain: {on} the shared model beats the hospitals' own models ({size})"

@@ -33,7 +33,7 @@ Measure: TypeAlias = Literal[
 ]
 FOUR_FIFTHS = (0.8, 1.25)
 """The bounds on disparate impact that are commonly quoted; for orientation."""
-FOUND, ALARMS = "the ill who are found", "the well with a false alarm"
+FOUND, ALARMS = "found, of those with the condition", "false alarms, of those without"
 
 
 class Thresholds(Protocol):

@@ -12,7 +12,22 @@ from typing import Any
 
 import typer
 
-from aegis.cli import attack, audit, bench, data, demo, doctor, models, plan, query, report, run
+from aegis.cli import (
+    attack,
+    audit,
+    bench,
+    ca,
+    data,
+    demo,
+    doctor,
+    hospital,
+    keys,
+    models,
+    plan,
+    query,
+    report,
+    run,
+)
 
 # What a mistyped command line raises. Older typer takes it from click, newer carries its own click;
 # in both it is the parent of BadParameter.
@@ -39,6 +54,9 @@ query.register(app)
 report.register(app)
 models.register(app)
 audit.register(app)
+hospital.register(app)
+keys.register(app)
+ca.register(app)
 attack.register(app)
 data.register(app)
 bench.register(app)

@@ -117,4 +117,22 @@ def _tasks() -> Check:
     )
 
 
-_CHECKS: tuple[Callable[[], Check], ...] = (_python, _database, _home, _data, _extras, _tasks)
+def _keys() -> Check:
+    from aegis.identity.keyfile import Keys
+    from aegis.store.home import Home
+
+    keys = Keys(Home.from_environment().root / "keys")
+    names, faults = keys.names(), keys.faults()
+    found = f"{len(names)} private, for their owner alone" if names else "none here"
+    return "Keys", not faults, "; ".join(faults) or found, ""
+
+
+_CHECKS: tuple[Callable[[], Check], ...] = (
+    _python,
+    _database,
+    _home,
+    _keys,
+    _data,
+    _extras,
+    _tasks,
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -18,6 +19,9 @@ def register(app: typer.Typer) -> None:
 def report(
     run: str = typer.Argument("latest", help="A run's name, or latest."),
     html: Path | None = typer.Option(None, help="Write the report as one HTML file."),
+    tripod: Path | None = typer.Option(
+        None, help="Write the TRIPOD+AI checklist, filled where the run can (.md or .json)."
+    ),
     listed: bool = typer.Option(False, "--list", help="List the stored runs."),
     as_json: AsJson = False,
 ) -> None:
@@ -61,9 +65,27 @@ def report(
 
         write_whole(html, html_report(document).encode())
         document["files"]["report"] = str(html)
+    if tripod is not None:
+        _write_tripod(document, tripod)
+        document["files"]["tripod"] = str(tripod)
     if as_json:
         answer(document)
     elif html is not None:
         typer.echo(f"The report of {run} is in {html}")
+    elif tripod is not None:
+        typer.echo(f"The TRIPOD+AI checklist of {run} is in {tripod}")
     else:
         show_result(document)
+
+
+def _write_tripod(document: dict[str, Any], path: Path) -> None:
+    from aegis.report.tripod import tripod_json, tripod_markdown
+    from aegis.store.home import write_whole
+
+    kinds = {".md": tripod_markdown, ".json": tripod_json}
+    if path.suffix not in kinds:
+        raise BadInput(
+            f"{path} does not say what the checklist is to be written as",
+            "its name ends in .md or .json",
+        )
+    write_whole(path, kinds[path.suffix](document).encode())

@@ -44,10 +44,10 @@ def show_runs(rows: list[dict[str, Any]]) -> None:
 
 def show_attack(document: dict[str, Any]) -> None:
     """One row for each rule, then what it comes to."""
-    from aegis.report.dishonesty import HEADER, table
+    from aegis.report.dishonesty import HEADER, says, table
 
     console = Console(highlight=False)
-    title = f"{document['attack']}: {document['says']} ({document['paper']})"
+    title = f"{document['attack']}: {says(document)} ({document['paper']})"
     shown = Table(*HEADER, box=None, pad_edge=False, title=title, title_justify="left")
     for row in table(document):
         shown.add_row(*(escape(cell) for cell in row))

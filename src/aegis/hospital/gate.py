@@ -11,9 +11,8 @@ only that one is answered. A fault is a sentence; nothing is charged or trained 
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from aegis.errors import AegisError
+from aegis.hospital.earlier import Earlier, SumsAsked, VolatileEarlier
 from aegis.hospital.inspection import fault_of_preparation, inspected
 from aegis.hospital.policy import Closed, Policy
 from aegis.hospital.site import Site
@@ -30,33 +29,11 @@ _SLACK = 1 + 1e-9
 _ENDED, _PLAN = "ended", "plan"
 
 
-class Earlier(Protocol):
-    """What was asked before, by run."""
-
-    def claim(self, run: str, question: str, digest: str) -> str:
-        """The digest that stands for this question: this one, or the one that was there before."""
-        ...
-
-    def recall(self, run: str, question: str) -> str | None: ...
-
-
-class VolatileEarlier:
-    """Lost with the process, as simulated hospitals are."""
-
-    def __init__(self) -> None:
-        self._runs: dict[str, dict[str, str]] = {}
-
-    def claim(self, run: str, question: str, digest: str) -> str:
-        return self._runs.setdefault(run, {}).setdefault(question, digest)
-
-    def recall(self, run: str, question: str) -> str | None:
-        return self._runs.get(run, {}).get(question)
-
-
 class Gate:
     def __init__(self, site: Site, earlier: Earlier | None = None) -> None:
         self._site = site
         self._earlier = earlier or VolatileEarlier()
+        self._sums = SumsAsked(self._earlier)
         self._judged: dict[str, tuple[Policy, str | None]] = {}
         self._prepared: dict[tuple[str, str], tuple[str | None, int]] = {}
 
@@ -97,38 +74,20 @@ class Gate:
                 return self._training(plan, request, sealed)
             case Evaluate():
                 return self._scoring(policy, plan, request, sealed)
-            case Mask():
-                return (
-                    _outside(plan)
-                    or self._noise_shares(plan, request)
-                    or self.fault(policy, plan, sha256, request.inner, True)
-                )
+            case Mask(inner=inner):
+                fault = _outside(plan) or self._sums.noise_shares(plan, request)
+                fault = fault or self.fault(policy, plan, sha256, inner, True)
+                return fault or self._sums.inside(request)
             case Advertise(hospitals=there):
                 fault = _outside(plan) or fault_of_sum(policy, len(there))
-                return fault or self._sum(request, len(there))
+                return fault or self._sums.among(request)
             case Confirm(survivors=there):
-                return _outside(plan) or fault_of_sum(policy, len(there))
-            case Share() | Unmask() | Opened():
+                fault = _outside(plan) or fault_of_sum(policy, len(there))
+                return fault or self._sums.survivors(plan, request)
+            case Unmask():
+                return _outside(plan) or self._sums.opening(request)
+            case Share() | Opened():
                 return _outside(plan)
-
-    def _sum(self, request: Advertise, hospitals: int) -> str | None:
-        if self._earlier.claim(request.run, _attempt(request), str(hospitals)) != str(hospitals):
-            return "this attempt at a sum was begun among other hospitals"
-        return None
-
-    def _noise_shares(self, plan: Plan, request: Mask) -> str | None:
-        """Each hospital adds its share of the noise: of as many hospitals as are in the sum, or of
-        fewer, never of more."""
-        inner = request.inner
-        if plan.privacy.mechanism != "distributed" or isinstance(inner, Evaluate):
-            return None
-        there = int(self._earlier.recall(request.run, _attempt(request)) or 0)
-        if isinstance(inner.hospitals, int) and inner.hospitals <= there:
-            return None
-        return (
-            f"noise shared out among {inner.hospitals!r} hospitals hides nobody in a sum over "
-            f"{there}"
-        )
 
     def _invitation(self, policy: Policy, request: Invite) -> str | None:
         before = self._earlier.recall(request.run, _PLAN)
@@ -292,10 +251,6 @@ class Gate:
 
 def _bare(plan: Plan, what: str) -> str:
     return f"trust: {plan.trust} means that {what} leave this hospital inside a sealed sum only"
-
-
-def _attempt(request: Advertise | Mask) -> str:
-    return f"sum {request.purpose} {request.round} {request.attempt}"
 
 
 def _outside(plan: Plan) -> str | None:

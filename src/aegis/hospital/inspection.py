@@ -18,6 +18,7 @@ import numpy as np
 
 from aegis.errors import AegisError
 from aegis.messages import Ask, Evaluate, Invite, Request, Statistics, Train
+from aegis.messages.stages import Advertise, Confirm, Mask
 from aegis.tasks.bounded import Bounded, read_preparation
 from aegis.tasks.task import Schema
 
@@ -84,7 +85,16 @@ def _kinds(request: Request) -> list[tuple[str, bool]]:
                 ("weights", _vector(request.weights)),
             ]
         case _:
-            found.append(("attempt", _whole(request.attempt)))
+            found += [
+                ("attempt", _whole(request.attempt)),
+                ("purpose", isinstance(request.purpose, str)),
+            ]
+            if isinstance(request, Advertise | Confirm):
+                named = request.hospitals if isinstance(request, Advertise) else request.survivors
+                found.append(("list of hospitals", _names(named)))
+            if isinstance(request, Mask):
+                good = isinstance(request.inner, Statistics | Train | Evaluate)
+                found.append(("question inside", good))
     return found
 
 
@@ -203,6 +213,10 @@ def _finite(value: Any) -> bool:
 
 def _text(value: Any) -> bool:
     return isinstance(value, str) and len(value) <= MOST_TEXT
+
+
+def _names(value: Any) -> bool:
+    return isinstance(value, tuple) and all(isinstance(name, str) for name in value)
 
 
 def _vector(value: Any) -> bool:

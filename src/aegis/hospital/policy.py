@@ -46,7 +46,8 @@ class Policy:
     among them that did not come with Aegis. A plan is let in by a person (``approval``), or by its
     hash in ``plans``, or where ``approval`` is automatic by keeping within the rest. ``trust``
     lists what a coordinator may see, ``mechanisms`` the noise that is enough (``none``: no noise).
-    ``commitments`` lets this hospital sign for what it puts into a sealed sum.
+    ``commitments`` lets this hospital sign for what it puts into a sealed sum; without, it is in
+    none.
 
     All releases together may spend ``epsilon_total`` at ``delta``, one run ``epsilon_per_run``
     (None: whatever the account at hand allows). Fewer rows than ``minimum_rows`` take no part, a

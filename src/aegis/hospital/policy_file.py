@@ -106,7 +106,7 @@ def read_policy(
 ) -> Policy:
     """The policy that counts at this hospital, whose own key is ``key``. ``DataError`` where there
     is none that can be trusted."""
-    return _verified(path, _bytes(path), _signature_bytes(path), hospital, key, remembered)
+    return _verified(path, policy_bytes(path), _signature_bytes(path), hospital, key, remembered)
 
 
 def sign_policy(path: Path, hospital: str, key: SigningKey, now: datetime | None = None) -> Policy:
@@ -114,7 +114,7 @@ def sign_policy(path: Path, hospital: str, key: SigningKey, now: datetime | None
     sound policy of this hospital: nothing is signed then."""
     from aegis.store.home import write_whole
 
-    data = _bytes(path)
+    data = policy_bytes(path)
     policy = parse_policy(data, path.name, hospital)
     signed = (now or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="microseconds")
     about = Signature(
@@ -145,7 +145,7 @@ class PolicyFile:
 
     def current(self) -> Policy | Closed:
         try:
-            data, signature = _bytes(self.path), _signature_bytes(self.path)
+            data, signature = policy_bytes(self.path), _signature_bytes(self.path)
             if self._last is not None and self._last[:2] == (data, signature):
                 return self._last[2]
             self._last = None
@@ -247,7 +247,7 @@ def _signature_bytes(path: Path) -> bytes:
         raise DataError(f"{signature_path(path)} cannot be read ({error.strerror})") from error
 
 
-def _bytes(path: Path) -> bytes:
+def policy_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError as error:

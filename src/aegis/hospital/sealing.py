@@ -222,13 +222,14 @@ class SealedSums:
                 f"a sum over {len(stage.survivors)} hospitals",
                 f"this hospital's policy asks for {self._seal.least}",
             )
+        participant = self._participant(stage)
         earlier = self._seal.answers.opened(stage.run, stage.round, stage.purpose)
-        if earlier is not None and earlier != _survivors(stage.survivors):
+        if earlier is not None and earlier != _sums(participant.openings(stage.survivors)):
             raise DataError(
                 "another sum of this round was opened over other hospitals",
                 "the difference of the two would be one hospital's own",
             )
-        return self._participant(stage).confirm(stage)
+        return participant.confirm(stage)
 
     def _unmask(self, stage: Unmask) -> Unmasked:
         kept = self._seal.answers.kept(_question(stage, "unmask"))
@@ -241,7 +242,7 @@ class SealedSums:
         participant = self._participant(stage)
         reply = participant.unmask(stage)
         answers = self._seal.answers
-        answers.keep(_question(stage, "opened"), _survivors(tuple(stage.confirmations)))
+        answers.keep(_question(stage, "opened"), _sums(participant.openings(participant.survivors)))
         answers.keep(_question(stage, "unmask"), _digest(stage) + codec.dumps(reply))
         return reply
 
@@ -286,5 +287,5 @@ def _digest(stage: Stage) -> bytes:
     return hashlib.sha256(codec.dumps(stage)).digest()
 
 
-def _survivors(names: tuple[str, ...]) -> bytes:
-    return "\n".join(sorted(names)).encode()
+def _sums(groups: tuple[tuple[str, ...], ...]) -> bytes:
+    return repr(groups).encode()

@@ -41,6 +41,8 @@ def fault_of_plan(policy: Policy, plan: Plan) -> str | None:
         )
     if privacy.enabled and most is not None and privacy.delta > policy.delta:
         return f"privacy.delta: {privacy.delta:g} is above {policy.delta:g}, {own}"
+    if plan.trust != "open" and not policy.commitments:
+        return f"{own} signs for nothing that it puts into a sum, and a sealed sum asks for that"
     if plan.trust == "masked":
         return fault_of_sum(policy, plan.quorum(plan.federated.num_clients))
     if plan.trust == "grouped":

@@ -101,7 +101,7 @@ def _exposed(there: os.stat_result, path: Path, mode: str) -> BadInput | None:
     return BadInput(
         f"{path} is open to other users of this machine (mode {stat.S_IMODE(there.st_mode):o})",
         "private keys are for their owner alone",
-        f"If nobody copied it: chmod {mode} {path}; else: aegis keys rotate {path.stem}",
+        f"Run: chmod {mode} {path}; and if somebody may have read it, change the keys",
     )
 
 

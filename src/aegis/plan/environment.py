@@ -27,6 +27,9 @@ ENVIRONMENT: Mapping[str, Variable] = {
         ),
         Variable("AEGIS_DATA_DIR", "Where data sets lie.", ""),
         Variable(
+            "AEGIS_KEY_PASSPHRASE", "What opens a key file that was made with a passphrase.", ""
+        ),
+        Variable(
             "MIN_AGENTS",
             "How many hospitals must answer for a round to count: a number, or all.",
             "two thirds of the hospitals",

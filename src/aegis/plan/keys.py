@@ -192,8 +192,7 @@ class Evaluation(Section):
     )
     gate: Annotated[float, Strict(), Field(ge=1, le=1000)] | None = key(
         None,
-        "A round whose validation loss is above this many times the best is not taken: the model "
-        "stays as it was; null takes every round.",
+        "A round whose validation loss exceeds this many times the best is undone; null: none.",
         "times the lowest log-loss",
     )
     patience: Count | None = key(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from aegis.errors import PlanError
-from aegis.plan import guards, learning
+from aegis.plan import guards, learning, roles
 from aegis.plan.faults import Fault
 from aegis.plan.later import NOT_YET, Later, available, not_yet
 from aegis.plan.plan import Plan
@@ -27,6 +27,8 @@ RULES = (
     guards.privacy,
     guards.statistics,
     guards.noise_rule,
+    roles.roles,
+    roles.attributes,
 )
 
 

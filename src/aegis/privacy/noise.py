@@ -115,9 +115,10 @@ class SystemNoise:
     def add_gaussian_on_grid(self, sums: NDArray[np.floating], sd: float) -> None:
         """Adds normal noise with standard deviation ``sd`` to ``sums``, in place.
 
-        ``sums`` (in one piece of memory; 32 or 64 bits) and what becomes of them count multiples of ``GRID``;
-        they are cut towards zero first, and must be below 2^50 in size. Whole numbers of that size
-        are added exactly in float64. What 32 bits then cannot hold is rounded off the noisy sum.
+        ``sums`` (in one piece of memory; 32 or 64 bits), before and after, count multiples of
+        ``GRID``; they are cut towards zero first, and must be below 2^50 in size. Whole numbers of
+        that size are added exactly in float64. What 32 bits cannot hold is rounded off the noisy
+        sum, when nothing can be learnt from it any more.
         """
         steps = _in_steps(sd, "standard deviation")
         if not sums.flags.c_contiguous:

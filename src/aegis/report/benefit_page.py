@@ -13,6 +13,7 @@ from aegis.report.tables import MOST_ROWS, Table
 from aegis.report.wording import (
     FEWER,
     MINUS,
+    NBSP,
     SMALL,
     absent,
     counted,
@@ -41,7 +42,8 @@ def benefit_sentence(result: Mapping[str, Any]) -> str:
     text = mapping(result.get("comparison")).get("sentence")
     if not isinstance(text, str):
         return ""
-    return text.replace("'", "’").replace(" -", f" {MINUS}").replace("(-", f"({MINUS}")
+    text = text.replace("'", "’").replace("95 % ", f"95{NBSP}% ")
+    return text.replace(" -", f" {MINUS}").replace("(-", f"({MINUS}")
 
 
 def personal_table(result: Mapping[str, Any]) -> Table | None:
@@ -83,7 +85,7 @@ def _personal(row: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         name,
         "n/a: not recorded" if n is None else f"{n:,.0f}",
-        share_with_interval(measure(row.get("federated"))),
+        _share(measure(row.get("federated"))),
         share_with_interval(measure(row.get("tuned"))),
         "n/a: not compared" if change is None else points(change.value, change.interval),
         (
@@ -93,7 +95,7 @@ def _personal(row: Mapping[str, Any]) -> tuple[str, ...]:
             if value == pair[0] == pair[1] == 0
             else f"{_three(value)} ({_three(pair[0])} to {_three(pair[1])})"
         ),
-        share_with_interval(measure(row.get("pooled"))),
+        _share(measure(row.get("pooled"))),
         how,
     )
 

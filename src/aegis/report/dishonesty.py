@@ -24,9 +24,15 @@ def reading(document: Mapping[str, Any]) -> str:
     return f"{who}: {'; '.join(_said(document, row) for row in document['rules'])}."
 
 
+def says(document: Mapping[str, Any]) -> str:
+    """What the dishonest do."""
+    searched = " Adaptive: the strength is searched anew in every round."
+    return f"{document['says']}{searched if document.get('adaptive') else ''}"
+
+
 def table(document: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """One row for each rule, under ``HEADER``."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for row in document["rules"]:
         clean, spoiled = _accuracy(row, "clean"), _accuracy(row, "attacked")
         trigger = mapping(row.get("trigger"))
@@ -79,7 +85,7 @@ def picture(document: Mapping[str, Any], path: Path) -> Path:
     note = "Hollow: all hospitals honest. Filled: some are not."
     for y, text, size, colour, weight in (
         (1 - 0.30 / height, title, 13, INK, "bold"),
-        (1 - 0.55 / height, f"{synthetic}{document['says']}", 10, INK2, "normal"),
+        (1 - 0.55 / height, f"{synthetic}{says(document)}", 10, INK2, "normal"),
         (0.12 / height, f"{note} {DISCLAIMER}", 8, INK2, "normal"),
     ):
         figure.text(

@@ -241,7 +241,7 @@ def _gaps(title: str, measures: Mapping[str, Any], limits: Mapping[str, Any]) ->
                 f"{value:.2f}" if ratio else f"{100 * value:.1f}{NBSP}points",
                 f"{pair[0]:.2f} to {pair[1]:.2f}" if ratio else _signed_span(pair),
                 "n/a: not worked out" if chance is None else f"{100 * chance:.1f}{NBSP}points",
-                f"{gap.get('highest')} over {gap.get('lowest')}",
+                f"highest {gap.get('highest')}, lowest {gap.get('lowest')}",
                 "decides nothing" if limit is None else f"{100 * limit:.1f}{NBSP}points",
             )
         )

@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from aegis.report import verdict
+from aegis.report.benefit_page import benefit_sentence, outside_sentence
 from aegis.report.disclosure import attacked, coordinator_saw, epsilon, has_noise, mechanism
+from aegis.report.fairness_page import fairness_line
 from aegis.report.gains import Gain, gains, measure, own_together, travelled
 from aegis.report.hospital_tables import hospital_table, partition_table
 from aegis.report.run_tables import best_round
 from aegis.report.tables import Table, shown_hospitals
+from aegis.report.usefulness_page import usefulness_line
 from aegis.report.wording import (
     DISCLAIMER,
     FEWER,
@@ -39,7 +42,13 @@ Rows = tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]
 
 def summary_lines(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(label, value) of what a finished run came to; the disclaimer, last, has no label."""
-    lines = [*_run(result), *_rounds(result), *_verdict(result), *_privacy(result)]
+    lines = [
+        *_run(result),
+        *_rounds(result),
+        *_verdict(result),
+        *_beyond(result),
+        *_privacy(result),
+    ]
     return [*((label, _plain(value)) for label, value in lines), ("", DISCLAIMER)]
 
 
@@ -161,6 +170,17 @@ def _privacy(result: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Membership audit", attacked(result)),
         ("What the coordinator saw", coordinator_saw(result)),
     ]
+
+
+def _beyond(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is said beyond accuracy, where the result holds it."""
+    found = (
+        ("Benefit", benefit_sentence(result)),
+        ("Left out of training", outside_sentence(result)),
+        ("Fairness", fairness_line(result)),
+        ("Per 100 patients", usefulness_line(result)),
+    )
+    return [(label, text) for label, text in found if text]
 
 
 def _spent(result: Mapping[str, Any], most: int = 8) -> str:

@@ -153,9 +153,9 @@ def _aims(together: Histogram) -> list[dict[str, Any]]:
     """Thresholds that reach an aim on these patients; chosen on them, so they flatter a little."""
     found = []
     for what, least, said in (
-        ("sensitivity", 0.95, "find 95 of 100 with the condition"),
-        ("sensitivity", 0.9, "find 90 of 100 with the condition"),
-        ("specificity", 0.9, "alarm at most 10 of 100 without it"),
+        ("sensitivity", 0.95, "finds 95 in 100"),
+        ("sensitivity", 0.9, "finds 90 in 100"),
+        ("specificity", 0.9, "spares 90 in 100"),
     ):
         point = reaching(together, what, least)
         if point is not None and 0 < point.threshold < 1:

@@ -47,7 +47,6 @@ class UsefulnessPart:
     calibration: Curve | None = None
     decision: Curve | None = None
     believed: str = ""
-    worth: str = ""
     per_hundred: PerHundred | None = None
     thresholds: Table | None = None
     recalibration: Table | None = None
@@ -67,7 +66,6 @@ def usefulness_part(result: Mapping[str, Any]) -> UsefulnessPart | None:
         _calibration(calibration),
         _decision(found),
         _believed(calibration),
-        _worth(found),
         _per_hundred(mapping(found.get("at"))),
         _thresholds(found),
         _recalibration(calibration),
@@ -216,7 +214,7 @@ def _hundred_sentence(at: Mapping[str, Any]) -> str:
     return (
         f"Of 100 such patients, acting on a chance of {100 * threshold:.0f}{NBSP}% or more finds "
         f"{found:.0f} with the condition and misses {missed:.0f}; it gives {alarms:.0f} false "
-        f"alarms and rightly leaves {left:.0f} alone."
+        f"alarm{'' if alarms == 1 else 's'} and rightly leaves {left:.0f} alone."
     )
 
 
@@ -258,9 +256,10 @@ def _thresholds(found: Mapping[str, Any]) -> Table:
         ),
         tuple(_threshold(row) for row in (*rows, *aims)),
         "Acting from a chance of 20"
-        f"{NBSP}% says that one patient found is worth four false alarms. Rows with an aim were "
-        "chosen on these very patients and flatter a little. Shares have 95"
-        f"{NBSP}% intervals; the last two depend on how common the condition is here.",
+        f"{NBSP}% says that one patient found is worth four false alarms. Rows with an aim (to "
+        "find so many of those with the condition, to spare so many of those without) were chosen "
+        "on these very patients and flatter a little. The last two columns depend on how common "
+        "the condition is here; their intervals are in the JSON result.",
     )
 
 
@@ -271,10 +270,11 @@ def _threshold(row: Mapping[str, Any]) -> tuple[str, ...]:
     worth = (1 - threshold) / threshold
     counts = [number(per.get(key)) for key in ("found", "missed", "false_alarms")]
     return (
-        f"{label}, to {aim}" if aim else label,
+        f"{label}, {aim}" if aim else label,
         f"{worth:.2g} false alarm" + ("" if f"{worth:.2g}" == "1" else "s"),
         *("n/a: not recorded" if n is None else f"{n:.0f}" for n in counts),
-        *(_share(row.get(key)) for key in ("sensitivity", "specificity", "ppv", "npv")),
+        *(_share(row.get(key)) for key in ("sensitivity", "specificity")),
+        *(_bare(row.get(key)) for key in ("ppv", "npv")),
     )
 
 
@@ -283,6 +283,11 @@ def _share(found: Any) -> str:
     if value is None or pair is None:
         return "n/a: nobody"
     return f"{percent(value)} ({interval(pair)})"
+
+
+def _bare(found: Any) -> str:
+    value = number(mapping(found).get("value"))
+    return "n/a: nobody" if value is None else percent(value)
 
 
 def _recalibration(found: Mapping[str, Any]) -> Table | None:
@@ -310,7 +315,7 @@ def _hospital(one: Mapping[str, Any]) -> tuple[str, ...]:
     name, again = str(one.get("name", "unnamed")), mapping(one.get("recalibration"))
     if not again:
         why = f"n/a: {one.get('reason') or 'not computed'}"
-        return (name, why, "withheld", "withheld", "withheld", "not judged")
+        return (name, "withheld", "withheld", "withheld", "withheld", why)
     gain = mapping(again.get("gain"))
     saved, pair = number(gain.get("log_loss")), interval_of(gain, "")
     n = number(again.get("examples"))

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aegis.errors import CheckFailed
 from aegis.messages.stages import Ring
@@ -24,6 +25,7 @@ P = 2**61 - 1
 LIMBS = {64: (32, 32), 32: (21, 21, 21)}  # bits of each limb, by ring; 2048 tags never overflow
 _WIDTH, _ROWS = 512, 32  # a block's pieces fit into the cache
 _SHIFTS = (0, 21, 42)
+_LIMB = np.uint64(2**21 - 1)
 
 
 def tag_slots(ring_bits: int) -> int:
@@ -72,30 +74,32 @@ def _product(key: bytes, vector: Ring) -> int:
     """r . x modulo p, x signed, r[i W + j] = a[i] b[j]. One exact matrix product in float64: 16-bit
     pieces of x times 21-bit limbs of b, whose sums over a row stay below 2^53."""
     pieces, top = vector.itemsize // 2, 1 << (8 * vector.itemsize - 1)
-    rows = -(-vector.size // _WIDTH)
-    drawn = keystream(derived(key, b"coefficients"), _WIDTH + rows) & np.uint64(P)
-    b, a = drawn[:_WIDTH].tolist(), drawn[_WIDTH:].tolist()
-    limbs = np.asfortranarray(
-        [
-            [(piece >> shift) & (2**21 - 1) for shift in _SHIFTS]
-            for one in b
-            for piece in [(one << (16 * k)) % P for k in range(pieces)]
-        ],
-        dtype=np.float64,
-    )
-    moved = np.empty((_ROWS, _WIDTH), vector.dtype)
-    wide = np.empty((_ROWS, _WIDTH * pieces))
+    width = min(_WIDTH, vector.size)
+    rows = -(-vector.size // width)
+    drawn = keystream(derived(key, b"coefficients"), width + rows) & np.uint64(P)
+    b, a = drawn[:width], drawn[width:]
+    turned = np.stack([_turned(b, 16 * piece) for piece in range(pieces)], axis=1).reshape(-1)
+    limbs = np.stack([(turned >> np.uint64(at)) & _LIMB for at in _SHIFTS], axis=1).astype(float)
+    moved = np.empty((_ROWS, width), vector.dtype)
+    wide = np.empty((_ROWS, width * pieces))
     sums = np.empty((rows, len(_SHIFTS)))
     flip = vector.dtype.type(top)
     for row in range(0, rows, _ROWS):
-        block = vector[row * _WIDTH : (row + _ROWS) * _WIDTH]
-        count = -(-block.size // _WIDTH)
+        block = vector[row * width : (row + _ROWS) * width]
+        count = -(-block.size // width)
         flat = moved.reshape(-1)
         np.bitwise_xor(block, flip, out=flat[: block.size])  # x + top, which is not negative
         flat[block.size :] = flip
         wide[:count] = moved[:count].view("<u2")
         np.matmul(wide[:count], limbs, out=sums[row : row + count])
     total = 0
-    for factor, parts in zip(a, sums.astype(np.int64).tolist(), strict=True):
+    for factor, parts in zip(a.tolist(), sums.astype(np.int64).tolist(), strict=True):
         total += factor * sum(part << shift for part, shift in zip(parts, _SHIFTS, strict=True))
-    return int(total - top * sum(a) * sum(b)) % P
+    return int(total - top * sum(a.tolist()) * sum(b.tolist())) % P
+
+
+def _turned(numbers: NDArray[np.uint64], by: int) -> NDArray[np.uint64]:
+    """Times 2^by modulo p: the 61 bits turned round."""
+    if not by:
+        return numbers
+    return ((numbers << np.uint64(by)) | (numbers >> np.uint64(61 - by))) & np.uint64(P)

@@ -8,6 +8,7 @@ a round can lower it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol, TypeAlias
 
 from aegis.errors import BadInput, CheckFailed
@@ -57,16 +58,7 @@ class Context:
 
     @property
     def bytes(self) -> Bytes:
-        return framed(
-            DOMAIN,
-            self.run,
-            self.round,
-            self.attempt,
-            self.purpose,
-            self.roster_sha256,
-            self.plan_sha256,
-            self.schema_sha256,
-        )
+        return _canonical(self)
 
     def bound(self, *parts: Bytes | str | int) -> Bytes:
         """The parts, bound to this context."""
@@ -81,6 +73,12 @@ class Context:
 
     def __str__(self) -> str:
         return f"{self.purpose} round {self.round}, attempt {self.attempt} of {self.run}"
+
+
+@lru_cache(maxsize=64)
+def _canonical(context: Context) -> Bytes:
+    about = context.run, context.round, context.attempt, context.purpose
+    return framed(DOMAIN, *about, context.roster_sha256, context.plan_sha256, context.schema_sha256)
 
 
 def threshold(hospitals: int) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -93,15 +93,11 @@ class Participant:
             raise CheckFailed("a context of another roster")
         size = len(roster.names)
         self.threshold = threshold(size) if least is None else checked_threshold(size, least)
-        if encoding is not None:
-            most = max(slot.reach for slot in encoding.slots) * size
-            if size > encoding.hospitals or most >= LARGEST_SUM:
-                raise BadInput(
-                    f"a sum of {size} hospitals reaches 2^{most.bit_length()}",
-                    f"the checksum holds below 2^60, the encoding for {encoding.hospitals}",
-                )
         self.name, self.context, self.roster = name, context, roster
-        self.topology, self.encoding = topology or complete(), encoding
+        self.topology: Topology = topology or complete()
+        self._encoding: Encoding | None = None
+        if encoding is not None:
+            self.encoding = encoding
         self._sign, self._entropy, self._beacon = sign, entropy, beacon
         self._secrets: _Secrets | None = _Secrets(entropy)
         self._advertised: dict[str, Advertised] = {}
@@ -119,6 +115,22 @@ class Participant:
 
     def __repr__(self) -> str:
         return f"Participant({self.name}, {self.context})"
+
+    @property
+    def encoding(self) -> Encoding | None:
+        """What is summed; it may be told as late as the vector."""
+        return self._encoding
+
+    @encoding.setter
+    def encoding(self, encoding: Encoding) -> None:
+        size = len(self.roster.names)
+        most = max(slot.reach for slot in encoding.slots) * size
+        if size > encoding.hospitals or most >= LARGEST_SUM:
+            raise BadInput(
+                f"a sum of {size} hospitals reaches 2^{most.bit_length()}",
+                f"the checksum holds below 2^60, the encoding for {encoding.hospitals}",
+            )
+        self._encoding = encoding
 
     def advertise(self) -> Advertised:
         """Fresh public keys and this hospital's part of the draw, signed."""
@@ -250,6 +262,18 @@ class Participant:
         self._answered = Answered(self.context.bytes, asked, reply)
         self._secrets, self._shared, self._masked = None, None, None
         return reply
+
+    def openings(self, survivors: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+        """Over whom sums would be opened if these survived. Two openings of one round that differ
+        would give away their difference."""
+        there = set(survivors)
+        kept = (tuple(name for name in group if name in there) for group in self._groups)
+        return tuple(sorted(group for group in kept if len(group) >= LEAST))
+
+    @property
+    def survivors(self) -> tuple[str, ...]:
+        """Whom this hospital confirmed; empty before."""
+        return self._survivors
 
     @property
     def answered(self) -> bytes:

@@ -31,6 +31,7 @@ from aegis.privacy.accounting import composed
 from aegis.privacy.filters import Cap
 from aegis.simulation.accounts import PUBLIC
 from aegis.simulation.local import Federation
+from aegis.simulation.seals import simulated_keys, simulated_seals
 from aegis.store.home import Home
 from aegis.tasks.question import Question, question
 from aegis.tasks.task import below, find_task
@@ -67,8 +68,9 @@ def ask(
     root = (Home(home) if home is not None else Home.from_environment()).prepare()
     folder = root.results("queries") / plan.task / "ledgers"
     with _accounts({} if without_noise else federation.sites, folder, policy) as accounts:
+        seals = simulated_seals(simulated_keys(federation.sites), plan.seed)
         nodes = {
-            name: Node(site, account=accounts.get(name), policy=policy)
+            name: Node(site, account=accounts.get(name), policy=policy, seal=seals[name])
             for name, site in federation.sites.items()
         }
         before = {name: len(account.ledger.events()) for name, account in accounts.items()}

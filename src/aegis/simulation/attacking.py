@@ -78,6 +78,11 @@ def attacked(
             else "an honest majority needs at least 3 hospitals",
             f"Add --set federated.num_clients={max(2 * byzantine + 1, 3)}",
         )
+    if plan.effective_trust == "grouped":
+        raise BadInput(
+            "sums of groups are not attacked in a simulation yet",
+            way_out="Add --set trust=open to see what the rule does with single updates",
+        )
     plans = {name: under(plan, name, byzantine) for name in rules or (plan.rule,)}
     federation = Federation.of(next(iter(plans.values())), data_directory)
     dishonest = drawn(tuple(federation.sites), byzantine, plan.seed)

@@ -9,6 +9,7 @@ that a single changed byte shows.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import sqlite3
@@ -36,28 +37,30 @@ def verify_home(
 ) -> list[Verified]:
     """One run, or every log of a data root with the coordinator's own first. Raises ``BadInput``
     where there is no such log."""
-    if not home.audit_log.exists():
+    names = logged(home)
+    if not names:
         raise BadInput(f"{home.root} holds no audit log", way_out="Start with: aegis demo")
-    if run is None:
-        found = [verify(gathered(home, name), known) for name in logged(home)]
-    else:
-        found = [verify(gathered(home, run), known)]
-    return found
+    if run is not None and run not in names:
+        raise BadInput(f"the run {run} has no audit log", "an older version made it, without one")
+    return [verify(gathered(home, name), known) for name in (names if run is None else [run])]
 
 
 def logged(home: Home) -> list[str]:
     """Every log of a data root by its run, the coordinator's own ('') first. A run whose journal
     says that it has a log is among them, whether the log is there or not."""
-    log = AuditLog.reading(home.audit_log)
-    try:
-        names = set(log.runs())
-    finally:
-        log.close()
+    names: set[str] = set()
+    with contextlib.suppress(AegisError):
+        log = AuditLog.reading(home.audit_log)
+        try:
+            names |= set(log.runs())
+        finally:
+            log.close()
     if home.database.exists():
         journal = Journal(home.database)
         try:
             for run in journal.runs():
-                if any(event["event"] == "RosterFixed" for _, _, event in journal.events(run)):
+                first = journal.events(run)[:20]
+                if any(event["event"] == "RosterFixed" for _, _, event in first):
                     names.add(run)
         finally:
             journal.close()
@@ -185,7 +188,9 @@ def exported(evidence: Evidence) -> bytes:
             name: [list(astuple(row)) for row in ledger.rows]  # type: ignore[call-overload]
             for name, ledger in (evidence.ledgers or {}).items()
         },
-        "seen": {name: [size, root.hex()] for name, (size, root) in evidence.seen.items()},
+        "seen": None
+        if evidence.seen is None
+        else {name: [size, root.hex()] for name, (size, root) in evidence.seen.items()},
         "seal": None
         if seal is None
         else {
@@ -214,7 +219,7 @@ def imported(data: bytes) -> Evidence:
             Entry(number, text.encode(), bytes.fromhex(leaf))
             for number, (text, leaf) in enumerate(pairs, 1)
         ]
-        seal, model = body["seal"], body["model"]
+        seal, model, seen = body["seal"], body["model"], body["seen"]
         return Evidence(
             run=body["run"],
             entries=entries,
@@ -227,7 +232,9 @@ def imported(data: bytes) -> Evidence:
                 name: LedgerFile([Row(*row) for row in rows])
                 for name, rows in body["ledgers"].items()
             },
-            seen={name: (size, bytes.fromhex(root)) for name, (size, root) in body["seen"].items()},
+            seen=None
+            if seen is None
+            else {name: (size, bytes.fromhex(root)) for name, (size, root) in seen.items()},
             seal=None
             if seal is None
             else Seal(

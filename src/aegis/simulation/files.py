@@ -42,6 +42,10 @@ def write_files(document: dict[str, Any], plan: Plan, folder: Path) -> None:
         kept = {key: value for key, value in attacked.items() if key != "text"}
         _write(folder / "mia_privacy_audit.json", json.dumps(kept, indent=1).encode())
         _write(folder / "mia_privacy_audit.txt", attacked["text"].encode())
+    if (fairness := document.get("fairness")) is not None:
+        told = {key: document.get(key) for key in ("run", "task", "model_sha256", "trust")}
+        stored = json.dumps({**told, **fairness}, indent=1, allow_nan=False).encode()
+        files["fairness"] = _write(folder / "fairness.json", stored)
     files["report"] = str(folder / "report.html")
     files["result"] = str(folder / "result.json")
     _write(folder / "report.html", html_report(document).encode())

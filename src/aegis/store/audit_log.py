@@ -128,7 +128,7 @@ class AuditLog:
             "SELECT number, entry, leaf FROM entries WHERE run=? AND number>? ORDER BY number",
             (run, after),
         )
-        return [Entry(number, bytes(data), bytes(leaf)) for number, data, leaf in found]
+        return [Entry(number, _bytes(data), _bytes(leaf)) for number, data, leaf in found]
 
     def runs(self) -> list[str]:
         """Every log there is, by name; the coordinator's own is called ''."""
@@ -223,7 +223,7 @@ class AuditLog:
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise DataError(
                 f"{self.path} cannot be read as an audit log ({error})",
                 way_out="Restore it from a backup",
@@ -237,6 +237,11 @@ def entry_bytes(number: int, time: str, fields: Mapping[str, Any]) -> bytes:
 def canonical(document: Any) -> bytes:
     """The one way to write a JSON value: sorted, without spaces, in ASCII."""
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode("ascii")
+
+
+def _bytes(value: object) -> bytes:
+    """SQLite keeps whatever type was written; one that is none of ours has no bytes of ours."""
+    return value if isinstance(value, bytes) else str(value).encode()
 
 
 def _now() -> str:

@@ -80,7 +80,7 @@ class Evidence:
     result: str | None = None
     ledgers: Mapping[str, LedgerFile] | None = None
     database: Database | None = None
-    seen: Mapping[str, tuple[int, bytes]] = field(default_factory=dict)
+    seen: Mapping[str, tuple[int, bytes]] | None = None
     seal: Seal | None = None
     open: bool = False
     unreadable: Sequence[tuple[str, str]] = ()

@@ -109,9 +109,11 @@ class Journal:
             self._append(run, events, _now())
 
     def _append(self, run: str, events: Iterable[Event], now: str) -> None:
-        (number,) = self._db.execute(
-            "SELECT COALESCE(MAX(number), 0) FROM events WHERE run=?", (run,)
+        last = self._db.execute(
+            "SELECT number, time FROM events WHERE run=? ORDER BY number DESC LIMIT 1", (run,)
         ).fetchone()
+        number, before = last or (0, "")
+        now = max(now, before)  # a clock may go back, what happened does not
         rows, history = [], []
         for event in events:
             number += 1

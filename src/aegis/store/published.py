@@ -144,10 +144,8 @@ def database_faults(evidence: Evidence, log: Sequence[Fields], finished: bool) -
     database = evidence.database
     if database is None:
         return
-    time = ""
     for record, entry in zip(database.records, evidence.entries, strict=False):
-        time = max(time, record[1])
-        if entry_bytes(record[0], time, record[2]) != entry.data:
+        if entry_bytes(*record) != entry.data:
             yield Fault(f"database, event {entry.number}", "it is not what the log holds")
             return
     rows, held = len(database.records), len(evidence.entries)

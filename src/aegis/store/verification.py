@@ -85,7 +85,7 @@ def verify(
         _coverage(evidence, signed, log, keys, len(witnesses) if complete else None),
         _known(keys, known or {}),
         _endings(log),
-        _seen(evidence, tree),
+        _seen(evidence, tree, signed, keys),
         _sealed(evidence, signed, tree, keys, complete),
         lineage_faults(evidence, log),
         commitment_faults(log, keys),
@@ -176,7 +176,22 @@ def _known(keys: Sequence[Keyring], known: Mapping[str, str]) -> Iterator[Fault]
             yield Fault("keys", f"the key of {name} is {key.fingerprint}, not the one you know")
 
 
-def _seen(evidence: Evidence, tree: Tree) -> Iterator[Fault]:
+def _seen(
+    evidence: Evidence, tree: Tree, signed: Sequence[Signed], keys: Sequence[Keyring]
+) -> Iterator[Fault]:
+    """Each witness remembers what it cosigned, and the log holds what each remembers."""
+    if evidence.seen is None:
+        return
+    cosigned = {
+        name: now.size
+        for note, now in signed
+        for name, _ in note.signatures
+        if keys and name in {key_name(witness) for witness in keys[-1].witnesses}
+    }
+    for name, size in cosigned.items():
+        remembered = evidence.seen.get(name)
+        if remembered is None or remembered[0] < size:
+            yield Fault(f"witness {name}", f"it does not remember the {size} entries it cosigned")
     for name, (size, root) in evidence.seen.items():
         if size > len(tree):
             what = f"{name} cosigned {size} entries; {len(tree)} are there: the tail was cut off"

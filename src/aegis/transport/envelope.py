@@ -272,7 +272,7 @@ def _in_time(header: Header, now: float, lifetime_s: int) -> None:
             "future",
             f"an envelope from the future, by {early:.0f} s or more",
             f"clocks may differ by {LEEWAY_S} s",
-            "Set both clocks: aegis doctor",
+            "Set both clocks",
         )
 
 
