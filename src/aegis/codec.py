@@ -20,14 +20,16 @@ import numpy as np
 from aegis.errors import DataError
 
 
-def dumps(value: Any) -> bytes:
-    """The bytes of a frozen value (dataclasses, tuples, mappings, numbers, text, arrays)."""
+def dumps(value: Any, salt: bytes = b"") -> bytes:
+    """The bytes of a frozen value (dataclasses, tuples, mappings, numbers, text, arrays). A
+    ``salt`` is written with them and not read: it keeps their hash from being guessed."""
     from safetensors.numpy import save
 
     arrays: dict[str, np.ndarray] = {}
     document = _plain(value, arrays)
     text = json.dumps(document, allow_nan=True, separators=(",", ":"))
-    return bytes(save(arrays or {"_": np.zeros(0)}, metadata={"document": text}))
+    metadata = {"document": text, "salt": salt.hex()} if salt else {"document": text}
+    return bytes(save(arrays or {"_": np.zeros(0)}, metadata=metadata))
 
 
 def loads(data: bytes, classes: Iterable[type]) -> Any:

@@ -159,13 +159,15 @@ class KeyChanged:
 
 @dataclass(frozen=True, slots=True)
 class HospitalFlagged:
-    """``detector`` found this hospital's update unlike the others, by ``score``."""
+    """``detector`` found this hospital's update unlike the others, by ``score``; in words, why. In
+    grouped mode ``hospital`` names all members of the group."""
 
     run: str
     round: int
     hospital: str
     detector: str
     score: float
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

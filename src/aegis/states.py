@@ -10,7 +10,8 @@ stages of the protocol, with the running masked sum.
 
 ``Idle`` is the coordinator between two runs. A state that is saved is enough to go on: what must be
 asked next follows from the state and the plan alone, so a crash between two saves costs time, never
-a round. No state holds a single hospital's update; ``Aggregating`` holds their combination.
+a round. No state holds a single hospital's update; ``Aggregating`` holds their combination. What
+comes nearest is FoolsGold's memory, each hospital's updates added up over all rounds.
 """
 
 from __future__ import annotations
@@ -109,7 +110,8 @@ class Collecting:
 
 @dataclass(frozen=True, slots=True)
 class Aggregating:
-    """``combined`` is the rule's result over all accepted updates, ``control`` SCAFFOLD's."""
+    """``combined`` is the rule's result over all accepted updates, ``control`` SCAFFOLD's, and
+    ``memory`` what the rule must know in the next round."""
 
     progress: Progress
     contributors: tuple[str, ...]
@@ -117,6 +119,7 @@ class Aggregating:
     combined: Vector
     examples: int
     control: Vector | None = None
+    memory: Mapping[str, Vector] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

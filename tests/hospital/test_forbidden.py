@@ -591,6 +591,31 @@ STATISTICS = [
         "the vocabulary in this request",
     ),
     Row(
+        "words, which leave bare, to get sums that carry only a share of the noise",
+        lambda s: s.sums(vocabulary=None),
+        "leaves no words to be asked for",
+        keys=MASKED,
+    ),
+    Row(
+        "words, where the schema names them all",
+        lambda s: s.sums(vocabulary=None),
+        "leaves no words to be asked for",
+        keys=NOISY,
+    ),
+    Row(
+        "one run's question in another run's sum",
+        lambda s: Mask(RUN, s.plan.sha256, 0, 1, "statistics", s.sums(run="run 2"), {}),
+        "the question inside belongs to another round",
+        (Scene.invite, lambda s: Advertise(RUN, s.plan.sha256, 0, 1, "statistics", NAMES)),
+        keys=MASKED,
+    ),
+    Row(
+        "another hospital's statistics with them, as one sum of two",
+        lambda s: Advertise(RUN, s.plan.sha256, 0, 1, "statistics", ("here", "there")),
+        "a sum over 2 hospitals",
+        keys=MASKED,
+    ),
+    Row(
         "one hospital's statistics, where the plan says masked",
         told,
         "statistics leave this hospital inside a sealed sum only",

@@ -128,7 +128,7 @@ federated:
 training:
   learning_rate: -1
   momentum: .nan
-robust_aggregation: {method: krum, num_byzantine: 1}
+robust_aggregation: {method: krum, num_byzantine: 2}
 selection: all
 """
     faults = faults_of(write(text), {"seed": "x"}, {"MIN_AGENTS": "many"})

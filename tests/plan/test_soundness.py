@@ -5,8 +5,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aegis.errors import PlanError
-from aegis.plan import NOT_YET, Edit, Fault, Plan, check_plan, find_faults
-from aegis.plan.guards import SMALLEST, largest_f
+from aegis.plan import (
+    NOT_YET,
+    Edit,
+    Fault,
+    Plan,
+    check_plan,
+    explain,
+    find_faults,
+    parse_plan,
+)
+from aegis.aggregation.conditions import SMALLEST, largest_f
 from aegis.plan.keys import Rule
 from aegis.plan.later import COMING_TASKS
 from aegis.plan.layers import NOT_FOR_GRADIENT, NOT_FOR_NEWTON, defaults
@@ -113,6 +122,43 @@ UNSOUND = {
         "robust_aggregation.method": "multi_krum",
         "robust_aggregation.multi_krum_k": 5,
     },
+    "a trimmed mean that trims nothing": {
+        **SGD,
+        "robust_aggregation.method": "trimmed_mean",
+        "robust_aggregation.num_byzantine": 0,
+    },
+    "a trimmed mean that leaves nothing": {
+        **SGD,
+        "robust_aggregation.method": "trimmed_mean",
+        "robust_aggregation.trim_ratio": 0.49,
+    },
+    "a median that trims": {
+        **SGD,
+        "robust_aggregation.method": "median",
+        "robust_aggregation.trim_ratio": 0.1,
+    },
+    "a median of the best": {
+        **SGD,
+        "robust_aggregation.method": "median",
+        "robust_aggregation.multi_krum_k": 2,
+    },
+    "three of six asked for a krum": {
+        **SGD,
+        "robust_aggregation.method": "krum",
+        "federated.num_clients": 6,
+        "federated.selection": "random",
+        "federated.fraction_fit": 0.5,
+    },
+    "two that watch each other": {
+        **SGD,
+        "robust_aggregation.enable_detection": True,
+        "federated.num_clients": 2,
+    },
+    "histories of groups": {
+        **GROUPED,
+        "robust_aggregation.method": "foolsgold",
+        "federated.num_clients": 9,
+    },
     "cyclic under masks": {**MASKED, "server.optimizer": "cyclic"},
     "cyclic under a rule": {
         **SGD,
@@ -204,7 +250,8 @@ def test_an_impossible_mix_is_one_fault_and_each_way_out_mends_it(asked):
         {**MASKED, "training.solver": "gradient", "privacy.mechanism": "distributed"},
         {**GROUPED, "robust_aggregation.method": "median", "federated.num_clients": 9},
         {**GROUPED, "robust_aggregation.method": "krum", "federated.num_clients": 15},
-        {**GROUPED, "robust_aggregation.enable_detection": True},
+        {**GROUPED, "robust_aggregation.enable_detection": True, "federated.num_clients": 9},
+        {**SGD, "robust_aggregation.method": "trimmed_mean", "robust_aggregation.trim_ratio": 0.1},
         {**SGD, "robust_aggregation.method": "bulyan", "federated.num_clients": 7},
         {**SGD, "server.optimizer": "cyclic"},
         {**SGD, "server.optimizer": "scaffold"},
@@ -254,11 +301,6 @@ def test_numbers_of_the_papers():
 
 
 PROMISED = {
-    "robust_aggregation.method: median": {**SGD, "robust_aggregation.method": "median"},
-    "robust_aggregation.enable_detection: true": {
-        **SGD,
-        "robust_aggregation.enable_detection": True,
-    },
     "model.name: resnet18": {**SOUND, "model.name": "resnet18"},
     "model.num_classes: 6": {**SOUND, "model.num_classes": 6},
     "data.group: patient": {**SOUND, "data.group": "patient"},
@@ -280,12 +322,32 @@ def test_the_way_out_of_a_promise_says_what_it_costs():
     )
 
 
-@pytest.mark.parametrize("rule", [r for r in SMALLEST if r != "fedavg"])
-def test_a_rule_that_is_not_here_yet_is_refused_even_while_it_is_off(rule):
+@pytest.mark.parametrize("rule", SMALLEST)
+def test_a_rule_that_is_off_needs_no_number_of_hospitals(rule):
     asked = {"robust_aggregation.method": rule, "robust_aggregation.enabled": False}
-    assert [fault.keys for fault in find_faults(Plan(**SOUND, **asked))] == [
-        ("robust_aggregation.method",)
+    assert not find_faults(Plan(**SOUND, **asked, **{"federated.num_clients": 3}))
+
+
+@pytest.mark.parametrize(
+    ("hospitals", "rule", "f"),
+    [(5, "median", 1), (11, "median", 3), (5, "krum", 1), (11, "krum", 2), (30, "bulyan", 4)],
+)
+def test_an_open_f_is_what_the_rule_withstands_when_the_quorum_answers(hospitals, rule, f):
+    asked = {"robust_aggregation.method": rule, "federated.num_clients": hospitals}
+    assert Plan(**SGD, **asked).byzantine == f
+    everybody = Plan(**SGD, **asked, **{"federated.quorum": "all"})
+    assert everybody.byzantine == largest_f(rule, hospitals)
+
+
+def test_an_open_f_is_explained():
+    loaded = parse_plan(None, {"robust_aggregation.method": "median", "task": "breast_cancer"})
+    [(value, origin)] = [
+        (value, origin)
+        for key, value, origin in explain(loaded)
+        if key == "robust_aggregation.num_byzantine"
     ]
+    assert value == 1
+    assert origin == "null: the most that median withstands among those that must answer"
 
 
 def test_every_row_of_the_table_names_a_key_and_leads_out_of_itself():

@@ -14,7 +14,7 @@ from aegis.errors import CheckFailed
 from aegis.identity.keys import SigningKey
 from aegis.identity.roster import Roster
 from aegis.messages.learning import Absence, Refusal, Statistics
-from aegis.messages.stages import Advertise, Confirm, Mask, Masked, Opened, Share, Unmask
+from aegis.messages.stages import Advertise, Checked, Confirm, Mask, Masked, Opened, Share, Unmask
 from aegis.secagg import DOMAIN, Context, Participant, Topology, begin, combiner
 from aegis.secagg.sums import Aborted, Opening
 
@@ -85,9 +85,14 @@ class Federation:
                     return one.confirm(request)
                 case Unmask():
                     return one.unmask(request)
-                case Opened():
+                case Opened() if one.answered:
                     return one.check(request)
+                case Opened():
+                    return Refusal(request.run, request.round, name, "not there to the end")
         except CheckFailed as error:
+            if isinstance(request, Opened):
+                about = request.run, request.round, request.attempt, request.purpose
+                return Checked(*about, name, str(error))
             self.refusals.append((name, str(error)))
             return Refusal(request.run, request.round, name, str(error))
 

@@ -12,7 +12,7 @@ from aegis.identity.keys import SigningKey
 from aegis.messages.learning import Refusal
 from aegis.messages.stages import Confirmed, Unmasked
 from aegis.secagg import DOMAIN, checks, threshold
-from aegis.secagg.masks import public_key
+from aegis.secagg.masks import private_key, public_key
 from tests.secagg.sealed import Federation, some_vectors
 from tests.secagg.tables import Table
 
@@ -113,7 +113,7 @@ def test_a_split_view_of_the_keys_makes_parcels_that_open_nowhere(table):
     """Two sets of keys of one hospital, both signed by it: only a colluder has them."""
     table.to_share()
     liar, victim = table.names[1], table.names[0]
-    second = signed_advertised(table, liar, encryption_key=public_key(b"\7" * 32))
+    second = signed_advertised(table, liar, encryption_key=public_key(private_key(b"\7" * 32)))
     shown = [one if one.hospital != liar else second for one in table.listed]
     shares = {}
     for name in table.names:
@@ -193,7 +193,7 @@ def test_messages_of_an_earlier_round_are_refused_at_every_stage(table):
 def test_a_peers_key_swapped_without_its_signature_is_refused(table, which):
     table.to_share()
     victim = table.names[-1]
-    forged = replace(table.advertised[victim], **{which: public_key(b"\1" * 32)})
+    forged = replace(table.advertised[victim], **{which: public_key(private_key(b"\1" * 32))})
     shown = [forged if one.hospital == victim else one for one in table.listed]
     for name in table.names:
         with pytest.raises(CheckFailed, match="did not sign"):
@@ -204,7 +204,9 @@ def test_a_peers_key_signed_by_somebody_else_is_refused(table):
     table.to_share()
     victim, stranger = table.names[-1], SigningKey.generate()
     for signer in (stranger, table.keys[table.names[0]]):
-        forged = signed_advertised(table, victim, signer, mask_key=public_key(b"\1" * 32))
+        forged = signed_advertised(
+            table, victim, signer, mask_key=public_key(private_key(b"\1" * 32))
+        )
         shown = [forged if one.hospital == victim else one for one in table.listed]
         for name in table.names[:-1]:
             with pytest.raises(CheckFailed, match="did not sign"):
@@ -243,7 +245,7 @@ def test_its_own_keys_altered_or_missing_are_noticed(table):
     table.to_share()
     for name in table.names:
         one = table.participants[name]
-        earlier = signed_advertised(table, name, mask_key=public_key(b"\2" * 32))
+        earlier = signed_advertised(table, name, mask_key=public_key(private_key(b"\2" * 32)))
         shown = [earlier if other.hospital == name else other for other in table.listed]
         with pytest.raises(CheckFailed, match="not what it advertised"):
             one.share(table.share_request(shown))

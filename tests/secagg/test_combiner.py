@@ -34,7 +34,7 @@ WRONG = {
     "keys for another attempt": ("advertise", lambda r: replace(r, attempt=2), "another question"),
     "keys as somebody else": (
         "advertise",
-        lambda r: replace(r, hospital="h000"),
+        lambda r: replace(r, hospital="h007"),
         "another question",
     ),
     "a short key": ("advertise", lambda r: replace(r, mask_key=b"short"), "do not have 32 bytes"),

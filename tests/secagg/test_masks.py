@@ -15,13 +15,13 @@ from scipy import stats
 
 from aegis.errors import CheckFailed
 from aegis.identity.keys import SigningKey
-from aegis.secagg.masks import add_masks, agreed, derived, keystream, public_key
+from aegis.secagg.masks import add_masks, agreed, derived, keystream, private_key, public_key
 from tests.secagg.sealed import Federation
 
 X = bytes.fromhex
 
-ALICE = X("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a")
-BOB = X("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb")
+ALICE = private_key(X("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a"))
+BOB = private_key(X("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb"))
 AGREED = X("4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742")
 
 
@@ -30,7 +30,7 @@ def test_keys_are_those_of_rfc_7748():
     bob = X("de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f")
     assert public_key(ALICE) == alice
     assert public_key(BOB) == bob
-    assert agreed(ALICE, bob, b"info") == agreed(BOB, alice, b"info") == derived(AGREED, b"info")
+    assert agreed(ALICE, bob) == agreed(BOB, alice) == AGREED
 
 
 @pytest.mark.parametrize(
@@ -109,9 +109,9 @@ def test_keystreams_are_aes_256_in_counter_mode_as_in_sp_800_38a():
 
 def test_a_point_of_small_order_is_refused():
     with pytest.raises(CheckFailed):
-        agreed(ALICE, bytes(32), b"info")
+        agreed(ALICE, bytes(32))
     with pytest.raises(CheckFailed):
-        agreed(ALICE, b"\1" + bytes(31), b"info")
+        agreed(ALICE, b"\1" + bytes(31))
 
 
 KEYS = [hashlib.sha256(bytes([n])).digest() for n in range(6)]

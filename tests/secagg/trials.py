@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aegis.messages.stages import Unmasked
-from aegis.secagg import LEAST, complete, groups, threshold
+from aegis.messages.learning import Refusal
+from aegis.messages.stages import Checked, Unmasked
+from aegis.secagg import LEAST, complete, doubts, groups, threshold
 from aegis.secagg.sums import Aborted, Opening
 from tests.secagg.sealed import STAGES, Federation, some_vectors, true_sum
 
@@ -74,7 +75,8 @@ class Trial:
         unmasked = {name for name, reply in self.federation.told if isinstance(reply, Unmasked)}
         for name, reply in replies.items():
             # Who fell silent before unmasking has nothing to check with, nor is it there.
-            assert type(reply).__name__ == ("Checked" if name in unmasked else "Refusal")
+            assert isinstance(reply, Checked if name in unmasked else Refusal)
+        assert doubts(opening, replies) == ()
 
     def check_shares(self, answers: list[Unmasked]) -> None:
         """Never both kinds for one hospital."""

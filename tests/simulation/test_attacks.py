@@ -355,9 +355,7 @@ def test_a_masked_plan_is_attacked_as_the_mean_it_opens_to_and_says_so():
 
 
 def test_a_run_that_dies_of_the_attack_is_told_with_its_reason():
-    newton = plan(
-        training__solver="newton", training__learning_rate=0.05, federated__num_rounds=3
-    )
+    newton = plan(training__solver="newton", training__learning_rate=0.05, federated__num_rounds=3)
     document = attacked(newton, ATTACKS["gaussian"], 2)
     row = document["rules"][0]
     assert row["clean"]["accuracy"] > 0.9

@@ -217,9 +217,7 @@ def test_a_hospital_that_says_no_is_named_and_the_others_go_on():
     federation = Federation.of(plan, None)
     nodes = federation.nodes(VolatileMemory())
     refuses = next(iter(nodes))
-    says_no = Node(
-        federation.sites[refuses], approve=lambda plan: "not this study", policy=PUBLIC
-    )
+    says_no = Node(federation.sites[refuses], approve=lambda plan: "not this study", policy=PUBLIC)
     nodes[refuses] = says_no
     told = []
     final = federate(federation.study, "run", StackedHospitals(nodes), Forgetful(), [told.append])

@@ -11,6 +11,7 @@ from aegis.hospital.site import VolatileMemory
 from aegis.messages import Absence, Refusal, Train, Update
 from aegis.plan import load_plan
 from aegis.simulation.local import Federation
+from aegis.simulation.sealed_road import sealed_road
 from aegis.store.journal import Forgetful
 from aegis.transport.sealed import Capture, SealedInProcess
 from aegis.transport.transport import InProcess
@@ -185,23 +186,22 @@ def test_a_hospital_that_is_not_there_is_absent(parties):
     }
 
 
-@pytest.mark.parametrize("trust", ["open", "masked"])
-def test_a_federation_ends_with_the_same_model_as_on_a_plain_road(tmp_path, trust):
+@pytest.mark.parametrize(("trust", "hybrid"), [("open", False), ("masked", False), ("open", True)])
+def test_a_federation_ends_with_the_same_model_as_on_a_plain_road(trust, hybrid):
     keys = {"task": "breast_cancer", "federated.num_rounds": "2", "federated.num_clients": "3"}
     plan = load_plan(None, {**keys, "trust": trust, "privacy.enabled": "false"}).plan
     federation = Federation.of(plan, None)
     plain = InProcess(federation.nodes(VolatileMemory()))
     wanted = federate(federation.study, "run", plain, Forgetful()).progress.weights
-    nodes, courier = federation.nodes(VolatileMemory()), Capture()
-    parties = Parties(tmp_path, hospitals=tuple(nodes))
-    hospitals = {name: parties[name] for name in nodes}
+    courier = Capture()
 
     def told(by, error: EnvelopeRefused):
         raise AssertionError(f"{by}: {error}")
 
-    way = SealedInProcess(nodes, parties["desk"], hospitals, courier, refused=told)
+    way = sealed_road(
+        plan, federation.nodes(VolatileMemory()), courier, hybrid=hybrid, refused=told
+    )
     done = federate(federation.study, "run", way, Forgetful())
     assert np.array_equal(done.progress.weights, wanted)
     assert len(courier.seen) >= 2 * 3 * (1 + 1 + 2)
     assert not any(wanted.tobytes() in data for _, _, data in courier.seen)
-    parties.close()

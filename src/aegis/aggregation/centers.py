@@ -12,10 +12,10 @@ from typing import ClassVar
 import numpy as np
 
 from aegis.aggregation import kernels
-from aegis.aggregation.combining import Combined, Numbers, RobustRule, Seen, not_finite
+from aegis.aggregation.combining import OWN, Combined, Numbers, RobustRule, Seen, not_finite
 from aegis.aggregation.geometry import gram, measured
 
-CENTER = "rule/center"
+CENTER = f"{OWN}center"
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,8 @@ def weiszfeld(seen: Seen, steps: int) -> Numbers:
     if scale == 0:
         # At least half of the rows are one and the same point: it is the median.
         shares[:] = distances[middle] == 0
-        return shares / shares.sum()
+        shares /= shares.sum()
+        return shares
     inner = gram(seen.updates, seen.updates[middle])
     shares[:] = 0.0
     shares[middle] = 1.0
@@ -95,9 +96,8 @@ def _distances(inner: Numbers, place: Numbers) -> Numbers:
     """How far each row is from the point ``place`` (coordinates of the rows), from their inner
     products."""
     pulled = inner @ place
-    squares = np.diagonal(inner) - 2 * pulled + place @ pulled
-    away: Numbers = np.sqrt(np.maximum(squares, 0.0))
-    return away
+    squares: Numbers = np.diagonal(inner) - 2 * pulled + place @ pulled
+    return np.sqrt(np.maximum(squares, 0.0))
 
 
 def _sum(seen: Seen, shares: Numbers) -> Numbers:

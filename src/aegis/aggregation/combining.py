@@ -26,6 +26,7 @@ Numbers: TypeAlias = NDArray[np.float64]
 Memory: TypeAlias = Mapping[str, Vector]
 
 MOST_OVER_MEDIAN = 3.0
+OWN = "rule/"  # what every key of a rule's memory begins with
 
 
 @dataclass(frozen=True)

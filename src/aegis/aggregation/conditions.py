@@ -29,6 +29,7 @@ SMALLEST: Mapping[str, tuple[int, int]] = {
 }
 TRIMMING = frozenset({"trimmed_mean", "nnm_trimmed_mean"})
 GROUP = 3
+FEWEST = 3  # updates that can be compared with one another
 
 
 def smallest(rule: str, f: int) -> int:

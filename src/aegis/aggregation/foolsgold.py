@@ -19,6 +19,7 @@ import numpy as np
 
 from aegis.aggregation import kernels
 from aegis.aggregation.combining import (
+    OWN,
     Combined,
     Matrix,
     Memory,
@@ -31,7 +32,7 @@ from aegis.aggregation.combining import (
 from aegis.aggregation.geometry import gram
 from aegis.errors import RunAborted
 
-HISTORY = "rule/history/"
+HISTORY = f"{OWN}history/"
 WIDEST = 1 << 18
 ALIKE = 1e-9
 

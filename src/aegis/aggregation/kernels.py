@@ -52,6 +52,35 @@ def weighted_sum(matrix: Matrix, shares: NDArray[np.floating]) -> Numbers:
     return found
 
 
+def lengths(matrix: Matrix) -> Numbers:
+    """(n,): the Euclidean length of each row; infinite where its square is."""
+    squares = np.zeros(len(matrix))
+    for columns in _blocks(matrix.shape[1], len(matrix) * 8):
+        block = matrix[:, columns].astype(np.float64)
+        squares += np.einsum("ij,ij->i", block, block)
+    found: Numbers = np.sqrt(squares)
+    return found
+
+
+def along(matrix: Matrix, vector: Numbers) -> Numbers:
+    """(n,): the inner product of each row with ``vector``."""
+    found = np.zeros(len(matrix))
+    for columns in _blocks(matrix.shape[1], len(matrix) * 8):
+        found += matrix[:, columns].astype(np.float64) @ vector[columns]
+    return found
+
+
+def upward(matrix: Matrix) -> Numbers:
+    """(n,): of each row's numbers that are not 0, the share above 0; a half where there is none."""
+    above, moved = np.zeros(len(matrix)), np.zeros(len(matrix))
+    for columns in _blocks(matrix.shape[1], len(matrix) * 8):
+        block = matrix[:, columns]
+        above += np.count_nonzero(block > 0, axis=1)
+        moved += np.count_nonzero(block, axis=1)
+    shares: Numbers = np.divide(above, moved, out=np.full(len(matrix), 0.5), where=moved > 0)
+    return shares
+
+
 def median(matrix: Matrix) -> Numbers:
     """(d,): the median of each column, of an even number the mean of the two in the middle."""
     rows, length = matrix.shape

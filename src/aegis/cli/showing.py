@@ -57,6 +57,6 @@ def show_attack(document: dict[str, Any]) -> None:
     if document["note"]:
         console.print(document["note"], markup=False)
     console.print(f"Dishonest: {', '.join(document['dishonest'])}", markup=False)
-    console.print(document["reading"], markup=False)
+    console.print(document["reading"], markup=False, soft_wrap=True)
     for name, path in document["files"].items():
         console.print(f"{name:<24} {path}", markup=False, soft_wrap=True)

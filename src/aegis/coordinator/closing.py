@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from aegis.aggregation.combining import OWN
 from aegis.coordinator.validation import fault_of_scores, set_aside
 from aegis.evaluation.metrics import metrics
 from aegis.events import Event, RoundClosed, RoundRejected, RunEnded
@@ -110,7 +111,11 @@ def chosen(
         progress = replace(progress, weights=progress.best.weights)
     else:
         progress = replace(progress, best=None, weights=released(progress))
-    kept = {name: value for name, value in progress.memory.items() if name != "average"}
+    kept = {
+        name: value
+        for name, value in progress.memory.items()
+        if name != "average" and not name.startswith(OWN)
+    }
     progress = replace(progress, memory=kept)
     return Broadcasting(progress, "test", final=True, reason=reason, status=status)
 

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from aegis.aggregation.anomaly import detect
+from aegis.aggregation.combining import Combined, Context
 from aegis.coordinator import closing
 from aegis.coordinator.selection import select
 from aegis.coordinator.study import Step, Study, failed, nothing_to_learn_from
@@ -14,6 +17,7 @@ from aegis.coordinator.validation import fault_of_update, set_aside
 from aegis.errors import NothingLearned, RunAborted
 from aegis.events import (
     Event,
+    HospitalFlagged,
     RoundAggregated,
     RoundOpened,
 )
@@ -68,15 +72,44 @@ def collect(study: Study, state: Collecting, answers: Mapping[str, Answer]) -> S
         where = f"round {number}"
         return failed(progress.run, where, len(accepted), needed, events, progress)
     examples = np.array([update.examples for update in accepted], dtype=np.float64)
-    combined = study.rule(np.stack([update.vector for update in accepted]), examples)
+    names = tuple(update.hospital for update in accepted)
+    rows = np.stack([update.vector for update in accepted])
+    try:
+        combined, flags = combine(study, progress, names, rows, examples)
+    except RunAborted as error:
+        lost = Failed(progress.run, str(error), error.way_out, progress)
+        return Step(lost, (*events, closing.aborted(progress.run, lost.reason)))
+    events += flags
     controls = [update.control for update in accepted if update.control is not None]
     control = None
     if study.plan.server.optimizer == "scaffold" and len(controls) == len(accepted):
         # Hospitals that sat out keep their variate: the mean change counts for their share only.
         share = examples.sum() / sum(h.examples for h in progress.hospitals)
-        control = share * study.rule(np.stack(controls), examples)
-    names = tuple(update.hospital for update in accepted)
-    return aggregating(study, state, names, combined, int(examples.sum()), control, events)
+        control = share * study.rule(np.stack(controls), examples).vector
+    total = int(examples.sum())
+    return aggregating(
+        study, state, names, combined.vector, total, control, events, combined.memory
+    )
+
+
+def combine(
+    study: Study,
+    progress: Progress,
+    names: tuple[str, ...],
+    rows: NDArray[np.floating],
+    examples: NDArray[np.float64],
+) -> tuple[Combined, list[Event]]:
+    """What the rule makes of these rows, and who was flagged. Raises ``RunAborted`` where the rule
+    cannot keep its promise."""
+    robust, number = study.plan.robust_aggregation, progress.round + 1
+    found = study.rule(rows, examples, Context(names, number, progress.memory))
+    if not (robust.enabled and robust.enable_detection):
+        return found, []
+    flags = detect(rows, names, z_threshold=robust.z_threshold)
+    return found, [
+        HospitalFlagged(progress.run, number, f.hospital, f.detector, f.score, f.reason)
+        for f in flags
+    ]
 
 
 def aggregating(
@@ -87,15 +120,15 @@ def aggregating(
     examples: int,
     control: Vector | None,
     events: list[Event],
+    memory: Mapping[str, Vector] | None = None,
 ) -> Step:
     """The round has its combined update, of the hospitals ``names``."""
     progress, number = state.progress, state.progress.round + 1
     absent = tuple(name for name in state.asked if name not in names)
     norm = float(np.linalg.norm(combined))
-    events.append(
-        RoundAggregated(progress.run, number, study.rule.name, names, examples, norm)
-    )
-    return Step(Aggregating(progress, names, absent, combined, examples, control), tuple(events))
+    events.append(RoundAggregated(progress.run, number, study.rule.name, names, examples, norm))
+    after = Aggregating(progress, names, absent, combined, examples, control, memory or {})
+    return Step(after, tuple(events))
 
 
 def aggregate(study: Study, state: Aggregating) -> Step:
@@ -111,6 +144,7 @@ def aggregate(study: Study, state: Aggregating) -> Step:
     except RunAborted as error:
         lost = Failed(before.run, error.value, error.way_out, before)
         return Step(lost, (closing.aborted(before.run, lost.reason),))
+    memory = {**memory, **state.memory}
     if state.control is not None:
         memory = {**memory, "control": before.memory.get("control", 0.0) + state.control}
     if study.private:

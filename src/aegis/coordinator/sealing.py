@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from aegis.assurance.groups import size as group_counts
 from aegis.coordinator import closing
 from aegis.coordinator.joining import asks_words, summed_statistics, tally_length
-from aegis.coordinator.rounds import NORM_LIMIT, aggregating
+from aegis.coordinator.rounds import NORM_LIMIT, aggregating, combine
 from aegis.coordinator.study import Step, Study
-from aegis.errors import DataError
+from aegis.errors import DataError, RunAborted
 from aegis.evaluation.histogram import BINS
 from aegis.events import Event, HospitalAbsent, ReplyQuarantined, SumOpened
 from aegis.identity.roster import Roster
@@ -161,12 +161,19 @@ def _combined(
     if not ((examples > 0) & (examples <= known)).all():
         reason = f"the sum claims {examples.sum():.0f} examples, enrolled were {sum(known)}"
         return _again(study, state, reason, events)
+    memory: Mapping[str, Vector] = {}
     if study.private:
         rate, rows = progress.learning_rate, int(examples.sum())
         combined: Vector = change(np.add.reduce([p["update"] for p in parts]), rate, rows)
     else:
         means = np.stack([part["update"] for part in parts]) / examples[:, None]
-        combined = study.rule(means, examples)
+        groups = tuple(" + ".join(sorted(group.survivors)) for group in opening.groups)
+        try:
+            made, flags = combine(study, progress, groups, means, examples)
+        except RunAborted as error:
+            return _again(study, state, str(error), events)
+        combined, memory = made.vector, made.memory
+        events += flags
     norm = float(np.linalg.norm(combined))
     if not norm <= NORM_LIMIT:
         reason = f"the length of the mean change is {norm:.3g}, above {NORM_LIMIT:.3g}"
@@ -179,7 +186,7 @@ def _combined(
     total = int(examples.sum())
     like = study.contribution(study.model(progress.preparation))
     combined = combined.astype(like.dtype) if combined.shape == like.shape else combined
-    return aggregating(study, collecting, names, combined, total, control, events)
+    return aggregating(study, collecting, names, combined, total, control, events, memory)
 
 
 def _again(study: Study, state: Sealing, reason: str, events: list[Event]) -> Step:

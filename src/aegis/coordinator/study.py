@@ -44,7 +44,14 @@ class Study:
 
     @cached_property
     def rule(self) -> Rule:
-        return rule(self.plan.rule)
+        plan, robust = self.plan, self.plan.robust_aggregation
+        return rule(
+            plan.rule,
+            f=plan.byzantine,
+            trim_ratio=robust.trim_ratio,
+            multi_krum_k=robust.multi_krum_k,
+            seed=plan.seed,
+        )
 
     @cached_property
     def optimizer(self) -> ServerOptimizer:

@@ -46,7 +46,7 @@ def ratio(one: Share, other: Share, level: float = 0.95) -> Interval:
 
 
 def gap_by_chance(
-    trials: NDArray[np.integer], share: float, level: float = 0.95, draws: int = 2000
+    trials: NDArray[np.integer], share: float, level: float = 0.95, draws: int = 1000
 ) -> float:
     """How far the largest and the smallest share of groups of these sizes lie apart in ``level`` of
     all repetitions, if all groups had the same true ``share``."""

@@ -75,6 +75,8 @@ class Gate:
             case Evaluate():
                 return self._scoring(policy, plan, request, sealed)
             case Mask(inner=inner):
+                if (inner.run, inner.round) != (request.run, request.round):
+                    return "the question inside belongs to another round than the seal around it"
                 fault = _outside(plan) or self._sums.noise_shares(plan, request)
                 fault = fault or self.fault(policy, plan, sha256, inner, True)
                 return fault or self._sums.inside(request)
@@ -116,13 +118,15 @@ class Gate:
         private = follows_noise_rule(plan)
         if not private and plan.data.standardize == "none":
             return "the plan has no statistics round: data.standardize is none"
-        if words is None:
-            return None  # words that enough patients share; the same whoever asks
-        if plan.trust != "open" and not sealed:
-            return _bare(plan, "statistics")
         open_columns = {
             c.name for c in site.schema.columns if c.kind == "category" and not c.categories
         }
+        if words is None and open_columns and not private:
+            return None  # words that enough patients share; the same whoever asks
+        if words is None:
+            return "the schema of this plan leaves no words to be asked for"
+        if plan.trust != "open" and not sealed:
+            return _bare(plan, "statistics")
         strange = sorted(set(words) - open_columns)
         if strange:
             return f"the words of {strange[0]} are not open: the schema fixes them"

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -138,6 +139,8 @@ def advised(
     if advice.noise_multiplier is None:
         return advice
     overall = watching(cap, "rdp").advise(of_data, left, advice.noise_multiplier)
+    if overall.noise_multiplier is None:  # these data have no room: the others go on without them
+        return replace(overall, action=Action.EXCLUDE)
     return max(
         advice,
         overall,

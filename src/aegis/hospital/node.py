@@ -515,7 +515,7 @@ class Node:
         return Scoring(request, model, design, rows.labels, counting)
 
     def _log_advice(self, run: str, round: int, advice: Advice) -> None:
-        grave = advice.action in (Action.INCREASE_NOISE, Action.HALT)
+        grave = advice.noise_multiplier is None or advice.action is Action.INCREASE_NOISE
         level = logging.WARNING if grave else logging.INFO
         log.log(level, "%s, %s round %d: %s", self.name, run, round, advice.reason)
 

@@ -49,9 +49,10 @@ class Policy:
     ``commitments`` lets this hospital sign for what it puts into a sealed sum; without, it is in
     none.
 
-    All releases together may spend ``epsilon_total`` at ``delta``, one run ``epsilon_per_run``
-    (None: whatever the account at hand allows). Fewer rows than ``minimum_rows`` take no part, a
-    sealed sum has ``minimum_hospitals`` or more, a sum under ``minimum_cell`` is not to be shown.
+    All releases together may spend ``epsilon_total`` at ``delta``, the training and statistics of
+    one run ``epsilon_per_run`` (None: whatever the account at hand allows). Fewer rows than
+    ``minimum_rows`` take no part, a sealed sum has ``minimum_hospitals`` or more, a sum under
+    ``minimum_cell`` is not to be shown.
 
     ``kinds`` are the questions answered where ``queries`` is allowed; all of them may spend
     ``epsilon_cap``, one of them ``per_question_epsilon_max``. ``scores`` is what leaves when a

@@ -7,7 +7,7 @@ of other data means a refusal, never a release with less noise.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ from aegis.messages import Counts, Refusal, Reply, Scores, Tally, Update
 from aegis.privacy.accounting import Event
 from aegis.privacy.filters import Cap
 from aegis.privacy.gaussian import check_target
-from aegis.tasks.task import Rows
+from aegis.tasks.task import Rows, below
 
 KEPT = (Update, Tally, Scores, Counts)
 
@@ -85,6 +85,16 @@ def fault_of_target(epsilon: float, delta: float, examples: int) -> str | None:
     except BadInput as error:
         return str(error)
     return None
+
+
+def site_sha256(parts: Sequence[Rows]) -> str:
+    """A name for all rows of a hospital, in whichever order and parts they were dealt: what one
+    plan calls training rows, another tests on, and both spend one ledger."""
+    rows = below(parts)
+    if not isinstance(rows.inputs, np.ndarray):
+        order = np.lexsort([rows.labels, *(rows.inputs[name] for name in sorted(rows.inputs))])
+        rows = rows.take(order)
+    return rows_sha256(rows)
 
 
 def rows_sha256(rows: Rows) -> str:

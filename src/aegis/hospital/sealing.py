@@ -205,7 +205,8 @@ class SealedSums:
             raise DataError(f"{strangers[0]} is not in the roster that this hospital pinned")
         if self._name not in stage.hospitals:
             raise DataError(f"a sum without {self._name} asks nothing of it")
-        least = plan.quorum(len(pinned))
+        # Hospitals that only score are in no sum of updates.
+        least = plan.quorum(len(set(pinned) - set(plan.federated.evaluate_only)))
         if plan.federated.selection != "all":
             least = math.ceil(plan.federated.fraction_fit * least - 1e-9)
         least = max(least, self._seal.least, LEAST)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache, lru_cache
 from importlib.metadata import entry_points
 
+from aegis.aggregation.conditions import GROUP
 from aegis.hospital.policy import ANY, Policy
 from aegis.plan import Plan, guards
 
@@ -46,7 +47,7 @@ def fault_of_plan(policy: Policy, plan: Plan) -> str | None:
     if plan.trust == "masked":
         return fault_of_sum(policy, plan.quorum(plan.federated.num_clients))
     if plan.trust == "grouped":
-        return fault_of_sum(policy, guards.GROUP)
+        return fault_of_sum(policy, GROUP)
     return None
 
 

@@ -54,15 +54,16 @@ class VolatileSightings:
 
 
 class SqliteSightings:
-    """One file, synced to disk before a cosignature leaves."""
+    """One file, synced to disk before a cosignature leaves; not ``synced``, it survives the end of
+    the process but no power cut."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, synced: bool = True) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         try:
             self._db = sqlite3.connect(path, isolation_level=None, timeout=30)
             self._db.executescript(
-                "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+                f"PRAGMA journal_mode=WAL; PRAGMA synchronous={'FULL' if synced else 'NORMAL'};"
                 "CREATE TABLE IF NOT EXISTS seen (witness TEXT, origin TEXT, size INTEGER,"
                 " root BLOB, PRIMARY KEY (witness, origin));"
             )

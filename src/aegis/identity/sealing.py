@@ -108,7 +108,7 @@ class SealingKey:
             return self.curve
         return hpke.MLKEM768X25519PrivateKey(self.lattice, self.curve)
 
-    def decrypt(self, info: bytes, sealed: bytes) -> bytes:
+    def decrypt(self, info: bytes, sealed: bytes | memoryview) -> bytes:
         """Raises ``CheckFailed`` where it was sealed to another key, for another ``info``, or was
         changed on the way; which of them cannot be told apart."""
         try:

@@ -1,47 +1,33 @@
 """Protections at odds: trust mode, rules against dishonest hospitals, server optimizers, privacy.
 
-Smallest numbers of updates are those of the papers: median and trimmed mean (Yin et al. 2018),
-Krum (Blanchard et al. 2017), Bulyan (El Mhamdi et al. 2018), bucketing in pairs (Karimireddy et
-al. 2022). In grouped mode a rule sees one mean for each group of three.
+How many updates a rule needs is said in ``aegis.aggregation.conditions``. In grouped mode a rule
+sees one mean for each group of three.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
+from aegis.aggregation.conditions import (
+    FEWEST,
+    GROUP,
+    TRIMMING,
+    largest_f,
+    smallest,
+    trimmed,
+)
 from aegis.plan.faults import Edit, Fault
 from aegis.plan.layers import BY_NOISE_RULE, defaults
 from aegis.plan.plan import Plan, follows_noise_rule, noises_steps, noises_updates
 from aegis.plan.sentences import show
 
-GROUP = 3
 OPEN = Edit(
     {"trust": "open", "secure_aggregation.enabled": False},
     "the coordinator then sees each hospital's update",
 )
 NO_PRIVACY = Edit({"privacy.enabled": False}, "the model then carries no privacy guarantee")
 NO_RULE = {"robust_aggregation.method": "fedavg", "robust_aggregation.enable_detection": False}
-
-# A rule withstands f dishonest among n updates where n >= a f + b.
-SMALLEST: Mapping[str, tuple[int, int]] = {
-    "fedavg": (0, 1),
-    "median": (2, 1),
-    "trimmed_mean": (2, 1),
-    "krum": (2, 3),
-    "multi_krum": (2, 3),
-    "bulyan": (4, 3),
-    "foolsgold": (0, 1),
-    "centered_clipping": (2, 1),
-    "geometric_median": (2, 1),
-    "nnm_trimmed_mean": (2, 1),
-    "bucketing": (4, 1),
-}
-
-
-def largest_f(rule: str, updates: int) -> int:
-    """The most dishonest among ``updates`` that the rule withstands; 0 where it withstands none."""
-    per_f, more = SMALLEST[rule]
-    return max(0, (updates - more) // per_f) if per_f else 0
+OWN_KEYS = ("robust_aggregation.trim_ratio", "robust_aggregation.multi_krum_k")
 
 
 def trust(plan: Plan) -> Iterator[Fault]:
@@ -106,11 +92,22 @@ def rules(plan: Plan) -> Iterator[Fault]:
                 ),
             )
         return
-    size = GROUP if trust == "grouped" else 1
-    per_f, more = SMALLEST[rule]
-    wanted = 1 if f is None else f
-    smallest = size * (per_f * wanted + more)
-    if n < smallest:
+    yield from _unused(plan)
+    size, n = (GROUP if trust == "grouped" else 1), plan.asked
+    seen = n // size
+    share = trimmed(seen, 0, robust.trim_ratio) if rule in TRIMMING else 0
+    if 2 * share >= seen > 0 < share:
+        yield Fault(
+            ("robust_aggregation.trim_ratio", "federated.num_clients"),
+            f"robust_aggregation.trim_ratio: {show(robust.trim_ratio)} would trim {share} of "
+            f"{seen} updates at each end and leave none",
+            (Edit({"robust_aggregation.trim_ratio": None}), Edit(NO_RULE)),
+        )
+        return
+    wanted = max(plan.byzantine, 1) if f is None else f
+    needed = size * smallest(rule, wanted)
+    if n < needed:
+        some = "" if n == plan.federated.num_clients else " in a round"
         yield Fault(
             (
                 "trust",
@@ -118,30 +115,77 @@ def rules(plan: Plan) -> Iterator[Fault]:
                 "robust_aggregation.num_byzantine",
                 "federated.num_clients",
             ),
-            f"robust_aggregation.method: {rule} with f={wanted} needs at least {smallest} hospitals"
-            f"{f', {GROUP} to a group' if size > 1 else ''}, got {n}",
-            tuple(_for_small_numbers(rule, f, n, size, smallest)),
+            f"robust_aggregation.method: {rule} with f={wanted} needs at least {needed} hospitals"
+            f"{some}{f', {GROUP} to a group' if size > 1 else ''}, got {n}",
+            tuple(_for_small_numbers(plan, n, size, needed)),
         )
+        return
     kept = robust.multi_krum_k
-    if rule == "multi_krum" and kept is not None and kept > n - wanted:
+    if rule == "multi_krum" and kept is not None and kept > seen - wanted:
         yield Fault(
             ("robust_aggregation.multi_krum_k", "federated.num_clients"),
-            f"robust_aggregation.multi_krum_k must be at most {n - wanted}, the honest among {n} "
-            f"hospitals, got {kept}",
+            f"robust_aggregation.multi_krum_k must be at most {seen - wanted}, the honest "
+            f"among {seen} {'groups' if size > 1 else 'hospitals'}, got {kept}",
             (Edit({"robust_aggregation.multi_krum_k": None}),),
+        )
+    if rule in TRIMMING and not max(share, wanted):
+        derived = {"robust_aggregation.num_byzantine": None}
+        yield Fault(
+            ("robust_aggregation.method", "robust_aggregation.num_byzantine"),
+            f"robust_aggregation.method: {rule} with f=0 would trim nothing",
+            (Edit(derived, "then follows from the number of hospitals"), Edit(NO_RULE)),
         )
 
 
-def _for_small_numbers(
-    rule: str, f: int | None, n: int, size: int, smallest: int
-) -> Iterator[Edit]:
+def _unused(plan: Plan) -> Iterator[Fault]:
+    """What was asked for and the rule has no use for."""
+    robust = plan.robust_aggregation
+    for key, rules in (("trim_ratio", TRIMMING), ("multi_krum_k", {"multi_krum"})):
+        if getattr(robust, key) is not None and robust.method not in rules:
+            path = f"robust_aggregation.{key}"
+            yield Fault(
+                (path, "robust_aggregation.method"),
+                f"robust_aggregation.method: {robust.method} has no use for {path}",
+                (Edit({path: None}),),
+            )
+    if robust.method == "foolsgold" and plan.trust == "grouped":
+        yield Fault(
+            ("robust_aggregation.method", "trust"),
+            "robust_aggregation.method: foolsgold remembers each hospital, and trust: grouped "
+            "shows new groups in every round",
+            (Edit({"robust_aggregation.method": "median"}), OPEN),
+        )
+
+
+def detection(plan: Plan) -> Iterator[Fault]:
+    robust = plan.robust_aggregation
+    size = GROUP if plan.trust == "grouped" else 1
+    if not robust.enabled or not robust.enable_detection or plan.trust == "masked":
+        return
+    if plan.asked < FEWEST * size:
+        yield Fault(
+            ("robust_aggregation.enable_detection", "federated.num_clients", "trust"),
+            f"robust_aggregation.enable_detection compares each update with the others and needs "
+            f"at least {FEWEST * size} hospitals{' in a round' if size == 1 else ''}, got "
+            f"{plan.asked}",
+            (Edit({"robust_aggregation.enable_detection": False}),),
+        )
+
+
+def _for_small_numbers(plan: Plan, n: int, size: int, needed: int) -> Iterator[Edit]:
+    rule, f = plan.rule, plan.robust_aggregation.num_byzantine
     possible = largest_f(rule, n // size)
     if f is not None and 0 < possible < f:
         yield Edit({"robust_aggregation.num_byzantine": possible})
     if rule not in ("median", "trimmed_mean") and largest_f("median", n // size) >= (f or 1):
-        yield Edit({"robust_aggregation.method": "median"})
-    if smallest <= 1000:
-        yield Edit({"federated.num_clients": smallest})
+        unset = {key: None for key in OWN_KEYS if plan.values[key] is not None}
+        yield Edit({"robust_aggregation.method": "median", **unset})
+    if needed <= 1000:
+        all_asked = {"federated.selection": "all", "federated.fraction_fit": 1.0}
+        more = {k: v for k, v in all_asked.items() if plan.values[k] != v}
+        alone = {"federated.evaluate_only": ()} if plan.federated.evaluate_only else {}
+        count = max(needed, plan.federated.num_clients)
+        yield Edit({"federated.num_clients": count, **more, **alone})
     if size > 1:
         yield OPEN
     yield Edit(NO_RULE, "no rule then guards against dishonest hospitals")

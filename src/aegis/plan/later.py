@@ -42,29 +42,6 @@ NOT_YET: Sequence[Later] = (
     Later("data.label", _Anything(), {"data.label": None}),
     Later("data.positive", _Anything(), {"data.positive": None}),
     Later("data.group", _Anything(), {"data.group": None}, "rows are then split one by one"),
-    Later(
-        "robust_aggregation.method",
-        {
-            "median",
-            "trimmed_mean",
-            "krum",
-            "multi_krum",
-            "bulyan",
-            "foolsgold",
-            "centered_clipping",
-            "geometric_median",
-            "nnm_trimmed_mean",
-            "bucketing",
-        },
-        {"robust_aggregation.method": "fedavg"},
-        "one dishonest hospital can then spoil the model",
-    ),
-    Later(
-        "robust_aggregation.enable_detection",
-        {True},
-        {"robust_aggregation.enable_detection": False},
-        "unusual updates are then not flagged",
-    ),
 )
 
 COMING_TASKS = frozenset({"vitals", "symptoms", "ecg", "pneumonia", "glaucoma", "table"})

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NoReturn
 
+from aegis.aggregation.conditions import planned_f
 from aegis.errors import PlanError
 from aegis.plan.keys import Keys, Rule, Trust
 from aegis.plan.layers import Said, defaults, effective, flatten, nest
@@ -48,6 +50,26 @@ class Plan(Keys):
     def rule(self) -> Rule:
         """The rule that makes one update of many: fedavg while robust aggregation is off."""
         return self.robust_aggregation.method if self.robust_aggregation.enabled else "fedavg"
+
+    @property
+    def asked(self) -> int:
+        """How many hospitals are asked to train in a round."""
+        federated = self.federated
+        trainers = max(0, federated.num_clients - len(set(federated.evaluate_only)))
+        if federated.selection == "all":
+            return trainers
+        return max(1, math.ceil(federated.fraction_fit * trainers - 1e-9))
+
+    @property
+    def byzantine(self) -> int:
+        """How many dishonest hospitals (in grouped mode: groups) the rule is made to withstand."""
+        robust = self.robust_aggregation
+        if robust.num_byzantine is not None:
+            return robust.num_byzantine
+        everybody = max(1, self.federated.num_clients - len(set(self.federated.evaluate_only)))
+        quorum = math.ceil(self.quorum(everybody) * self.asked / everybody - 1e-9)
+        grouped = self.trust == "grouped"
+        return planned_f(self.rule, self.asked, quorum, robust.trim_ratio, grouped)
 
     def quorum(self, hospitals: int) -> int:
         """How many of ``hospitals`` must answer: as planned, else floor(2n/3) + 1, at most n."""

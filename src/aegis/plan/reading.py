@@ -71,7 +71,13 @@ def parse_plan(
 
 def explain(loaded: Loaded) -> list[tuple[str, Any, str]]:
     """(key, value, origin) of every key, in the order in which they are documented."""
-    return [(path, value, loaded.origins[path]) for path, value in loaded.plan.values.items()]
+    plan, open_f = loaded.plan, "robust_aggregation.num_byzantine"
+    rows = {path: (value, loaded.origins[path]) for path, value in plan.values.items()}
+    if rows[open_f][0] is None and plan.rule not in ("fedavg", "foolsgold"):
+        groups = " groups" if plan.trust == "grouped" else ""
+        origin = f"null: the most{groups} that {plan.rule} withstands among those that must answer"
+        rows[open_f] = (plan.byzantine, origin)
+    return [(path, value, origin) for path, (value, origin) in rows.items()]
 
 
 def _read(

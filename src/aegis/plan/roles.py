@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from aegis.aggregation.conditions import GROUP
 from aegis.errors import BadInput
 from aegis.plan.faults import Edit, Fault
-from aegis.plan.guards import GROUP, NO_PRIVACY
+from aegis.plan.guards import NO_PRIVACY
 from aegis.plan.plan import Plan
 
 EVALUATE_ONLY = "federated.evaluate_only"

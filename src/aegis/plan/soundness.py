@@ -19,6 +19,7 @@ from aegis.plan.plan import Plan
 RULES = (
     guards.trust,
     guards.rules,
+    guards.detection,
     guards.server,
     learning.solver,
     learning.model,

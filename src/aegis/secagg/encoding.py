@@ -103,24 +103,26 @@ class Encoding:
         return ring
 
     def integers(self, total: Ring) -> dict[str, NDArray[np.int64]]:
-        """The summed integers of each slot, exact. Raises ``DataError`` for another length, and
-        for a sum beyond what ``hospitals`` honest ones reach."""
+        """The summed integers of each slot, exact. Raises what ``bounded`` raises."""
+        self.bounded(total, self.hospitals)
+        signed = total.view(np.int64 if self.ring_bits == 64 else np.int32)
+        return {slot.name: signed[at].astype(np.int64) for slot, at in self._stretches()}
+
+    def bounded(self, total: Ring, hospitals: int) -> None:
+        """Raises ``DataError`` for another length, and for a sum beyond what so many honest
+        hospitals reach."""
         if total.dtype != self.dtype or total.shape != (self.size,):
             raise DataError(
                 f"a sum of {total.shape} {total.dtype}", f"({self.size},) {self.dtype} was agreed"
             )
         signed = total.view(np.int64 if self.ring_bits == 64 else np.int32)
-        found = {}
         for slot, at in self._stretches():
-            part = signed[at].astype(np.int64)
-            most = self.hospitals * slot.reach
-            if part.max() > most or part.min() < -most:
+            most = hospitals * slot.reach
+            if signed[at].max() > most or signed[at].min() < -most:
                 raise DataError(
-                    f"the sum of {slot.name} is beyond {self.hospitals} times {slot.bound:g}",
+                    f"the sum of {slot.name} is beyond {hospitals} times {slot.bound:g}",
                     "a hospital handed in more than its bound",
                 )
-            found[slot.name] = part
-        return found
 
     def decode(self, total: Ring) -> dict[str, NDArray[np.float64]]:
         """The sums of each slot (float64: exact up to 2^53 steps of the grid)."""

@@ -20,32 +20,36 @@ from aegis.messages.stages import Ring
 from aegis.secagg.context import Context
 
 KEY_BYTES = 32
-BLOCK_BYTES = 1 << 16
+BLOCK_BYTES = 1 << 17
 
 
-def public_key(private: bytes) -> bytes:
-    return X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
+def private_key(raw: bytes) -> X25519PrivateKey:
+    return X25519PrivateKey.from_private_bytes(raw)
 
 
-def agreed(private: bytes, public: bytes, info: bytes) -> bytes:
-    """The 32 bytes that the holders of both private keys derive for ``info``."""
+def public_key(private: X25519PrivateKey) -> bytes:
+    return private.public_key().public_bytes_raw()
+
+
+def agreed(private: X25519PrivateKey, public: bytes) -> bytes:
+    """The secret of two hospitals, only to derive keys from."""
     try:
-        theirs = X25519PublicKey.from_public_bytes(public)
-        secret = X25519PrivateKey.from_private_bytes(private).exchange(theirs)
+        return private.exchange(X25519PublicKey.from_public_bytes(public))
     except ValueError as error:
         raise CheckFailed(
             "a public key that no honest hospital makes", "X25519, RFC 7748"
         ) from error
-    return derived(secret, info)
 
 
 def derived(secret: bytes, info: bytes) -> bytes:
     return HKDF(SHA256(), KEY_BYTES, salt=None, info=info).derive(secret)
 
 
-def pairwise_key(context: Context, private: bytes, public: bytes, a: str, b: str) -> bytes:
+def pairwise_key(
+    context: Context, private: X25519PrivateKey, public: bytes, a: str, b: str
+) -> bytes:
     """The key of the mask between two hospitals: the same from both sides."""
-    return agreed(private, public, context.bound("mask", min(a, b), max(a, b)))
+    return derived(agreed(private, public), context.bound("mask", min(a, b), max(a, b)))
 
 
 def self_key(context: Context, name: str, seed: bytes) -> bytes:

@@ -12,7 +12,7 @@ from functools import partial
 from aegis.messages.stages import Unmasked
 from aegis.secagg import checks
 from aegis.secagg.context import LEAST
-from aegis.secagg.masks import add_masks, pairwise_key, public_key, self_key
+from aegis.secagg.masks import add_masks, pairwise_key, private_key, public_key, self_key
 from aegis.secagg.shamir import PRIME, recover
 from aegis.secagg.sums import Aborted, Blame, Confirming, Group, Opening
 
@@ -48,8 +48,9 @@ def opened(state: Confirming, answers: Mapping[str, Unmasked], blamed: Blame) ->
         added: list[bytes] = []
         taken = [self_key(context, name, secrets[name]) for name in kept]
         for gone in (name for name in group if name in lost):
+            private = private_key(secrets[gone])
             for name in kept:
-                key = pairwise_key(context, secrets[gone], keys[name], gone, name)
+                key = pairwise_key(context, private, keys[name], gone, name)
                 (taken if name < gone else added).append(key)
         total = total.copy()
         add_masks(total, added, taken)
@@ -68,7 +69,7 @@ def _recovered(
 
 
 def _is_mask_key(secret: bytes, public: bytes) -> bool:
-    return public_key(secret) == public
+    return public_key(private_key(secret)) == public
 
 
 def _is_seed(secret: bytes, state: Confirming, name: str) -> bool:

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from aegis.errors import CheckFailed
 from aegis.secagg.context import Context
-from aegis.secagg.masks import KEY_BYTES, agreed
+from aegis.secagg.masks import KEY_BYTES, derived
 from aegis.secagg.shamir import SHARE_BYTES, element
 
 PARCEL_BYTES = 2 * SHARE_BYTES + KEY_BYTES + 16
@@ -30,18 +30,15 @@ class Parcel:
     contribution: bytes
 
 
-def sealed(
-    parcel: Parcel, context: Context, private: bytes, public: bytes, sender: str, recipient: str
-) -> bytes:
-    cipher, about = _cipher(context, private, public, sender, recipient)
+def sealed(parcel: Parcel, context: Context, secret: bytes, sender: str, recipient: str) -> bytes:
+    """``secret`` is what both agreed on."""
+    cipher, about = _cipher(context, secret, sender, recipient)
     return cipher.encrypt(_NONCE, parcel.seed_share + parcel.key_share + parcel.contribution, about)
 
 
-def opened(
-    data: bytes, context: Context, private: bytes, public: bytes, sender: str, recipient: str
-) -> Parcel:
+def opened(data: bytes, context: Context, secret: bytes, sender: str, recipient: str) -> Parcel:
     """Raises ``CheckFailed``, naming the sender."""
-    cipher, about = _cipher(context, private, public, sender, recipient)
+    cipher, about = _cipher(context, secret, sender, recipient)
     try:
         plain = cipher.decrypt(_NONCE, data, about)
     except InvalidTag as error:
@@ -57,7 +54,7 @@ def opened(
 
 
 def _cipher(
-    context: Context, private: bytes, public: bytes, sender: str, recipient: str
+    context: Context, secret: bytes, sender: str, recipient: str
 ) -> tuple[ChaCha20Poly1305, bytes]:
-    key = agreed(private, public, context.bound("share", sender, recipient))
+    key = derived(secret, context.bound("share", sender, recipient))
     return ChaCha20Poly1305(key), context.bound(sender, recipient)

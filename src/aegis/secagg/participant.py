@@ -8,7 +8,6 @@ left over is erased with the last answer.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -34,10 +33,18 @@ from aegis.messages.stages import (
 )
 from aegis.secagg import checks, checksum, parcels
 from aegis.secagg.beacon import Beacon
-from aegis.secagg.commitment import Commitment, commit
+from aegis.secagg.commitment import Commitment, commit, opens
 from aegis.secagg.context import LEAST, Context, Named, checked_threshold, threshold
 from aegis.secagg.encoding import Encoding
-from aegis.secagg.masks import KEY_BYTES, add_masks, pairwise_key, public_key, self_key
+from aegis.secagg.masks import (
+    KEY_BYTES,
+    add_masks,
+    agreed,
+    pairwise_key,
+    private_key,
+    public_key,
+    self_key,
+)
 from aegis.secagg.parcels import Parcel
 from aegis.secagg.shamir import split
 from aegis.secagg.topology import Topology, complete, group_of
@@ -60,8 +67,10 @@ class _Secrets:
     """Sensitive: one attempt's private values; never logged, erased with the last answer."""
 
     def __init__(self, entropy: Callable[[int], bytes]) -> None:
-        self.encryption, self.mask = entropy(KEY_BYTES), entropy(KEY_BYTES)
+        self.encryption, mask = private_key(entropy(KEY_BYTES)), entropy(KEY_BYTES)
+        self.mask, self.mask_raw = private_key(mask), mask
         self.seed, self.contribution = entropy(KEY_BYTES), entropy(KEY_BYTES)
+        self.agreed: dict[str, bytes] = {}
         self.parcels: dict[str, Parcel] = {}
 
     def __repr__(self) -> str:
@@ -161,7 +170,7 @@ class Participant:
         places = checks.places(self.roster)
         at = [places[name] for name in found]
         seeds = split(secrets.seed, self.threshold, at, self._entropy)
-        keys = split(secrets.mask, self.threshold, at, self._entropy)
+        keys = split(secrets.mask_raw, self.threshold, at, self._entropy)
         ours, sealed = group_of(self.name, self._groups), {}
         for name, one in found.items():
             part = secrets.contribution if name in ours else bytes(KEY_BYTES)
@@ -169,8 +178,9 @@ class Participant:
             if name == self.name:
                 secrets.parcels[name] = parcel
                 continue
-            pair = self.context, secrets.encryption, one.encryption_key, self.name, name
-            sealed[name] = parcels.sealed(parcel, *pair)
+            secrets.agreed[name] = agreed(secrets.encryption, one.encryption_key)
+            about = self.context, secrets.agreed[name], self.name, name
+            sealed[name] = parcels.sealed(parcel, *about)
         seed_sha256 = checks.seed_sha256(self.context, self.name, secrets.seed)
         reply = Shared(*self._name(), self.name, sealed, seed_sha256)
         self._shared = asked, reply
@@ -181,23 +191,18 @@ class Participant:
         before it is sent. ``commitment`` is then the signed digest of what was handed in."""
         self._before(self._shared, "mask")
         vector = self._fitting(vector)
-        asked = checks.digest_of(shares) + hashlib.sha256(vector.data).digest()
+        asked = checks.digest_of(shares)
         if self._masked is not None:
+            if not (self.commitment and opens(self.commitment, vector, self.context, self.name)):
+                asked = b""
             return self._again(self._masked, asked, "mask")
         secrets, senders = self._alive(), tuple(sorted({*shares, self.name}))
         if self.name in shares or not set(senders) <= set(self._advertised):
             raise CheckFailed("shares from hospitals that advertised nothing", "each is a peer's")
         checks.enough(senders, self.threshold, "shared their secrets")
         received = {
-            name: parcels.opened(
-                shares[name],
-                self.context,
-                secrets.encryption,
-                self._advertised[name].encryption_key,
-                name,
-                self.name,
-            )
-            for name in shares
+            name: parcels.opened(data, self.context, secrets.agreed[name], name, self.name)
+            for name, data in shares.items()
         }
         secrets.parcels.update(received)
         self._senders = senders
@@ -295,20 +300,20 @@ class Participant:
             raise CheckFailed(f"an opened sum of {total.shape} {total.dtype}")
         count = checksum.tag_slots(8 * total.itemsize)
         total, limbs = total[:-count], total[-count:]
-        self._bounded(total)
+        self._bounded(total, len(survivors))
         checksum.check(self._checksum_key, self.context, survivors, total, limbs.tolist())
         return Checked(*self._name(), self.name)
 
-    def _bounded(self, total: Ring) -> None:
+    def _bounded(self, total: Ring, survivors: int) -> None:
         """Below 2^60 whatever the slots: else a sum moved by p would pass."""
+        if self.encoding is not None:
+            try:
+                return self.encoding.bounded(total, survivors)
+            except DataError as error:
+                raise CheckFailed(error.value, error.need) from error
         signed = total.view(np.int64 if total.itemsize == 8 else np.int32)
         if max(int(signed.max()), -int(signed.min())) >= LARGEST_SUM:
             raise CheckFailed("an opened sum beyond 2^60", "no honest federation reaches it")
-        try:
-            if self.encoding is not None:
-                self.encoding.integers(total)
-        except DataError as error:
-            raise CheckFailed(error.value, error.need) from error
 
     def _fitting(self, vector: Ring) -> Ring:
         wanted = self.encoding

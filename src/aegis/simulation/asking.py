@@ -24,7 +24,7 @@ from aegis.errors import BadInput, DataError, RunAborted
 from aegis.hospital.ledger import Ledger
 from aegis.hospital.node import Node
 from aegis.hospital.policy import Policy
-from aegis.hospital.release import Account, rows_sha256
+from aegis.hospital.release import Account, site_sha256
 from aegis.hospital.site import Site
 from aegis.plan import Plan
 from aegis.privacy.accounting import composed
@@ -34,7 +34,7 @@ from aegis.simulation.local import Federation
 from aegis.simulation.seals import simulated_keys, simulated_seals
 from aegis.store.home import Home
 from aegis.tasks.question import Question, question
-from aegis.tasks.task import below, find_task
+from aegis.tasks.task import find_task
 from aegis.tasks.topics import Topics
 from aegis.transport.transport import InProcess
 
@@ -173,12 +173,8 @@ def _accounts(
 
 def _ledger(path: Path, site: Site) -> Ledger:
     """For all rows of the hospital, in whichever order they were dealt into parts."""
-    rows = below([site.train, site.validation, site.test])
-    if not isinstance(rows.inputs, np.ndarray):
-        order = np.lexsort([rows.labels, *(rows.inputs[name] for name in sorted(rows.inputs))])
-        rows = rows.take(order)
     try:
-        return Ledger.open(path, rows_sha256(rows))
+        return Ledger.open(path, site_sha256([site.train, site.validation, site.test]))
     except DataError as error:
         if "belongs to the data" not in error.value:
             raise

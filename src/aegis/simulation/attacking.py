@@ -22,6 +22,7 @@ from aegis.evaluation.metrics import metrics
 from aegis.events import Event, HospitalFlagged, ReplyQuarantined
 from aegis.hospital.site import Site, VolatileMemory
 from aegis.plan import Plan, check_plan
+from aegis.plan.guards import OWN_KEYS
 from aegis.simulation.attacks import Attack, DishonestRoad, Scene, drawn, trigger_for
 from aegis.simulation.attacks.road import generator
 from aegis.simulation.comparison import Fitted, pooled_site
@@ -68,15 +69,16 @@ def attacked(
     there is no honest majority, or where a rule is not made for so many; ``PlanError`` where the
     plan with that rule is unsound.
     """
-    hospitals = plan.federated.num_clients
-    if byzantine < 1 or 2 * byzantine >= hospitals:
-        most = (hospitals - 1) // 2
+    idle = set(plan.federated.evaluate_only)
+    trainers = plan.federated.num_clients - len(idle)
+    if byzantine < 1 or 2 * byzantine >= trainers:
+        most = (trainers - 1) // 2
         raise BadInput(
-            f"--byzantine {byzantine} of {hospitals} hospitals",
+            f"--byzantine {byzantine} of {trainers} hospitals that train",
             f"it must be 1 to {most}: the honest must be the majority"
             if most
             else "an honest majority needs at least 3 hospitals",
-            f"Add --set federated.num_clients={max(2 * byzantine + 1, 3)}",
+            f"Add --set federated.num_clients={max(2 * byzantine + 1, 3) + len(idle)}",
         )
     if plan.effective_trust == "grouped":
         raise BadInput(
@@ -85,7 +87,8 @@ def attacked(
         )
     plans = {name: under(plan, name, byzantine) for name in rules or (plan.rule,)}
     federation = Federation.of(next(iter(plans.values())), data_directory)
-    dishonest = drawn(tuple(federation.sites), byzantine, plan.seed)
+    names = tuple(name for name in federation.sites if name not in idle)
+    dishonest = drawn(names, byzantine, plan.seed)
     scene = scene_of(federation, attack)
     found = []
     for name, edited in plans.items():
@@ -94,7 +97,7 @@ def attacked(
         clean = run_once(ours, scene)
         told(f"{name}: {attack.name} by {', '.join(dishonest)}")
         spoiled = run_once(ours, scene, attack, dishonest)
-        found.append(_row(name, hospitals, clean, spoiled, dishonest))
+        found.append(_row(name, edited.asked, clean, spoiled, dishonest))
     return {
         "attack": attack.name,
         "says": attack.says,
@@ -128,6 +131,8 @@ def under(plan: Plan, rule: str, byzantine: int) -> Plan:
         "robust_aggregation.num_byzantine": byzantine if guarded and rule != "foolsgold" else None,
         "robust_aggregation.enable_detection": plan.effective_trust == "open",
     }
+    if rule != plan.rule:
+        changes |= dict.fromkeys(OWN_KEYS)
     edited = plan.edited(changes)
     try:
         check_plan(edited)
@@ -212,11 +217,11 @@ def _triggered(federation: Federation, scene: Scene, final: Terminated) -> float
 
 
 def _row(
-    name: str, hospitals: int, clean: Outcome, spoiled: Outcome, dishonest: Sequence[str]
+    name: str, asked: int, clean: Outcome, spoiled: Outcome, dishonest: Sequence[str]
 ) -> dict[str, Any]:
     return {
         "rule": name,
-        "withstands": largest_f(name, hospitals),
+        "withstands": largest_f(name, asked),
         "clean": clean.measured,
         "clean_reason": clean.reason,
         "attacked": spoiled.measured,

@@ -13,7 +13,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ class AuditTrail:
     ) -> AuditTrail:
         """Open the log, and enter what a crash kept from it."""
         key = coordinator_key(home)
-        log, sightings = AuditLog(home.audit_log), SqliteSightings(home.witnesses)
+        log, sightings = AuditLog(home.audit_log), SqliteSightings(home.witnesses, synced=False)
         trail = cls(home, journal, run, log, sightings, key, hospitals)
         if not _closed(log, run):
             trail.recording = trail._recording(plan)
@@ -115,7 +115,8 @@ class AuditTrail:
             self.recording.once(_outcome(self.run, found, releases, parent, card))
             self.recording.checkpoint(int(found["rounds"]))
         plain = {key: value for key, value in found.items() if key != "audit_log"}
-        verified = verify(gathered(self.home, self.run, json.dumps(plain)), recount=renyi_only)
+        evidence = replace(gathered(self.home, self.run, json.dumps(plain)), open=True)
+        verified = verify(evidence, recount=renyi_only)
         for fault in verified.faults:
             log.warning("the audit log of %s does not hold: %s", self.run, fault)
         summary = {

@@ -236,9 +236,11 @@ def _sealed(
         yield Fault("log", f"it was closed with {fields['size']} entries, root {fields['root']}")
     elif not signed or digest(signed[-1][0]).hex() != fields["checkpoint_sha256"]:
         yield Fault(f"checkpoint {len(signed)}", "it was changed after the log was closed")
-    if evidence.result is not None:
-        found = hashlib.sha256(evidence.result.encode()).hexdigest()
-        if fields["result_sha256"] not in ("", found):
-            yield Fault("result", "the file was changed after the log was closed")
+    if evidence.open:
+        return
+    found = "" if evidence.result is None else hashlib.sha256(evidence.result.encode()).hexdigest()
+    if fields["result_sha256"] not in ("", found):
+        what = "was changed" if found else "was taken away"
+        yield Fault("result", f"the file {what} after the log was closed")
     if evidence.database is not None and evidence.database.sha256 != fields["database_sha256"]:
         yield Fault("database, run", "its row was changed after the log was closed")

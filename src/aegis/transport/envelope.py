@@ -3,12 +3,12 @@
     "AEGS" | length of header (2 bytes) | header | signature (64) | sealed payload
 
 The header says from whom, to whom, for which run, round, attempt and stage, with which number and
-until when; it is canonical JSON that the courier can read. The payload is 32 random bytes and the
-message (``codec``), sealed to the recipient (HPKE) with the header as its ``info``, so it opens in
-no other envelope. The header's ``payload_sha256`` covers the random bytes too: it commits the
-sender to what he said, and tells a courier who would guess it nothing. The signature (Ed25519) is
-over the header and the SHA-256 of what is sealed. Taking one apart goes from what costs least and
-trusts least to most:
+until when; it is canonical JSON that the courier can read. The payload is the message (``codec``)
+with a salt of 32 random bytes, sealed to the recipient (HPKE) with the header as its ``info``, so
+it opens in no other envelope. The header's ``payload_sha256`` commits the sender to what he said,
+and the salt keeps it from telling a courier anything. The signature (Ed25519) is over the header
+and the SHA-256 of what is sealed. Taking one apart goes from what costs least and trusts least to
+most:
 
     size, frame, header, version, recipient      before any key is used
     sender known, signature, not revoked         from here on the sender is proved and named
@@ -45,7 +45,7 @@ DOMAIN = "aegis/envelope/v1"
 LEEWAY_S = 60
 LIFETIME_S = 3600
 LARGEST_HEADER = 4096
-OVERHEAD = len(MAGIC) + 2 + LARGEST_HEADER + 64 + 32 + 1200 + 16
+OVERHEAD = len(MAGIC) + 2 + LARGEST_HEADER + 64 + 1200 + 16
 _TEXT, _NUMBER = 200, 2**53
 
 
@@ -95,7 +95,7 @@ class Envelope:
 
     header: Header
     header_bytes: bytes
-    sealed: bytes
+    sealed: bytes | memoryview
     signature: bytes = b""
 
     @property
@@ -124,7 +124,9 @@ class Envelope:
         if len(data) <= end + 64:
             raise _refused("truncated", f"an envelope that ends after {len(data)} bytes")
         head = data[begin:end]
-        return cls(Header.from_bytes(head), head, data[end + 64 :], data[end : end + 64])
+        return cls(
+            Header.from_bytes(head), head, memoryview(data)[end + 64 :], data[end : end + 64]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,7 @@ def seal(
     """The envelope's bytes. Raises ``CheckFailed`` for a message that its own schema refuses."""
     if (fault := misfit(message, schema)) is not None:
         raise CheckFailed(f"this message would be refused: {fault}")
-    payload = os.urandom(32) + codec.dumps(message)
+    payload = codec.dumps(message, salt=os.urandom(32))
     header = Header(
         VERSION,
         message.run,
@@ -315,7 +317,7 @@ def _new(header: Header, verdict: str) -> None:
 
 def _read(payload: bytes, header: Header, schema: Schema) -> Any:
     try:
-        message = codec.loads(payload[32:], schema.classes)
+        message = codec.loads(payload, schema.classes)
     except (AegisError, ValueError, TypeError) as error:
         _blame(header, "body", f"the body of a {header.stage} cannot be read ({error})")
     if (fault := misfit(message, schema)) is not None:

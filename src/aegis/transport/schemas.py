@@ -29,10 +29,12 @@ INTEGERS = 2**53  # beyond it, other programs' JSON loses digits
 
 @dataclass(frozen=True)
 class Array:
-    """``shape`` has None where any length will do, and is None where any shape will."""
+    """``shape`` has None where any length will do, and is None where any shape will; ``most`` then
+    limits the count of numbers."""
 
     dtypes: tuple[str, ...]
     shape: tuple[int | None, ...] | None = None
+    most: int | None = None
 
     @classmethod
     def like(cls, array: np.ndarray) -> Array:
@@ -41,10 +43,12 @@ class Array:
     @property
     def limit(self) -> int | None:
         """The most bytes such an array can have, if that is known."""
-        if self.shape is None or None in self.shape:
+        count = self.most
+        if self.shape is not None and None not in self.shape:
+            count = math.prod(size for size in self.shape if size is not None)
+        if count is None:
             return None
-        item = max(np.dtype(name).itemsize for name in self.dtypes)
-        return item * math.prod(size for size in self.shape if size is not None)
+        return count * max(np.dtype(name).itemsize for name in self.dtypes)
 
     def misfit(self, array: np.ndarray) -> str | None:
         if array.dtype.name not in self.dtypes:
@@ -57,6 +61,8 @@ class Array:
         ):
             wanted = ", ".join("any" if size is None else str(size) for size in self.shape)
             return f"has the shape {array.shape}, expected is ({wanted})"
+        if self.most is not None and array.size > self.most:
+            return f"holds {array.size} numbers, expected are at most {self.most}"
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             return "holds a number that is not finite"
         return None
@@ -92,7 +98,7 @@ class Schema:
     def sha256(self) -> str:
         lines = ["aegis/schema/v1", *(_described(kind) for kind in self.classes)]
         for path, array in sorted(self._all.items()):
-            lines.append(f"{path} {'|'.join(array.dtypes)} {array.shape}")
+            lines.append(f"{path} {'|'.join(array.dtypes)} {array.shape} {array.most}")
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     @cached_property

@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, get_args
+from typing import Any, Protocol
 
 from aegis.errors import AegisError, EnvelopeRefused
 from aegis.identity.identity import Identity
@@ -28,14 +28,10 @@ from aegis.transport.envelope import (
     seal,
     unseal,
 )
-from aegis.transport.schemas import Schema
+from aegis.transport.forms import REQUESTS, Forms, replies_to
 from aegis.transport.transport import Answering
 
 log = logging.getLogger("aegis")
-
-Forms: TypeAlias = Callable[[Any], tuple[Schema, ...]]
-REQUESTS = tuple(Schema.of(kind) for kind in get_args(Request))
-REPLIES = tuple(Schema.of(kind) for kind in get_args(Reply))
 
 
 class Numbers(Protocol):
@@ -60,7 +56,7 @@ class Party:
         self,
         message: Any,
         to: str,
-        schemas: tuple[Schema, ...],
+        forms: Forms,
         attempt: int = 0,
         lifetime_s: int = LIFETIME_S,
     ) -> bytes:
@@ -70,7 +66,7 @@ class Party:
         if standing is None or standing.revoked:
             why = standing.revoked if standing else "it is not in the federation"
             raise EnvelopeRefused("recipient", f"nothing is sent to {to}: {why}")
-        schema = next((one for one in schemas if type(message) is one.kind), None)
+        schema = next((one for one in forms if type(message) is one.kind), None)
         if schema is None:
             raise EnvelopeRefused("unexpected", f"a {type(message).__name__} is not what was asked")
         expiry = int(self.clock()) + lifetime_s
@@ -90,8 +86,15 @@ class Courier(Protocol):
         ...
 
 
+class Honest:
+    """Brings everything, and forgets it."""
+
+    def carry(self, src: str, dst: str, data: bytes) -> Iterable[bytes]:
+        return (data,)
+
+
 class Capture:
-    """An honest courier with a good memory."""
+    """Brings everything, and keeps a copy."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, str, bytes]] = []
@@ -102,8 +105,8 @@ class Capture:
 
 
 class SealedInProcess:
-    """``replies`` gives the forms that a request may be answered in, ``requests`` those that a
-    hospital takes; ``refused`` hears of every envelope that is not taken, by whom, and why."""
+    """``requests`` are the forms that a hospital takes, ``replies`` those that a request may be
+    answered in; ``refused`` hears of every envelope that is not taken, by whom, and why."""
 
     def __init__(
         self,
@@ -112,14 +115,14 @@ class SealedInProcess:
         hospitals: Mapping[str, Party],
         courier: Courier | None = None,
         *,
-        requests: tuple[Schema, ...] = REQUESTS,
-        replies: Forms = lambda request: REPLIES,
+        requests: Forms = REQUESTS,
+        replies: Callable[[Any], Forms] = replies_to,
         refused: Callable[[str, EnvelopeRefused], None] | None = None,
     ) -> None:
         self._nodes = dict(nodes)
         self._coordinator = coordinator
         self._hospitals = dict(hospitals)
-        self._courier: Courier = courier or Capture()
+        self._courier: Courier = courier or Honest()
         self._requests, self._replies = requests, replies
         self._refused = refused or _logged
 

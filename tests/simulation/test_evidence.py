@@ -1,0 +1,147 @@
+"""Whatever is changed after a run is found, and the first changed thing is named."""
+
+import json
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from aegis.errors import BadInput, CheckFailed
+from aegis.events import Exported
+from aegis.identity.keys import SigningKey
+from aegis.simulation import local
+from aegis.simulation.audit_trail import enter_own
+from aegis.simulation.evidence import exported, gathered, imported, logged, verify_home
+from aegis.simulation.seals import keys_of_run
+from aegis.store.audit_log import AuditLog
+from aegis.store.checkpoint import OWN
+from aegis.store.home import Home
+from aegis.store.verification import verify
+from tests.simulation.tampering import MUTATIONS, SLOW, Victim, checked, found_and_named
+
+
+@pytest.fixture(scope="module")
+def victim():
+    with tempfile.TemporaryDirectory() as folder:
+        yield Victim.made(Path(folder) / "home")
+
+
+def test_a_finished_run_verifies_and_its_keys_are_gone(victim):
+    found = checked(victim.evidence)
+    assert found.holds, found.faults
+    assert found.complete
+    assert found.size == len(victim.evidence.entries)
+    assert found.checkpoints == 5
+    assert found.witnesses == ("hospital_01", "hospital_02", "hospital_03")
+    assert not keys_of_run(victim.home.results(victim.run)).exists()
+    assert [one.holds for one in verify_home(victim.home)] == [True, True]
+
+
+def test_the_result_says_what_the_log_is(victim):
+    result = json.loads(victim.evidence.result)
+    found = checked(victim.evidence)
+    told = result["audit_log"]
+    assert told["verified"] is True
+    assert (told["size"], told["root"]) == (found.size, found.root)
+    assert (told["checkpoints"], told["witnesses"]) == (5, 3)
+
+
+@pytest.mark.parametrize("mutation", [m for m in MUTATIONS if m not in SLOW])
+def test_every_change_is_found_and_named(victim, mutation):
+    for seed in range(200 // len(MUTATIONS) + 1):
+        found_and_named(mutation, seed, victim)
+
+
+@pytest.mark.parametrize("mutation", SLOW)
+def test_every_change_of_a_stored_row_is_found_and_named(victim, mutation):
+    for seed in range(8):
+        found_and_named(mutation, seed, victim)
+
+
+def test_an_export_verifies_where_nothing_else_is(victim):
+    evidence = imported(victim.whole)
+    assert exported(evidence) == victim.whole
+    found = checked(evidence)
+    assert found.holds, found.faults
+    assert found.root == checked(victim.evidence).root
+
+
+def test_an_export_holds_no_answer_and_no_private_key(victim):
+    text = victim.whole.decode()
+    assert victim.key.raw.hex() not in text
+    assert "payload" not in text
+
+
+@pytest.mark.parametrize("text", [b"", b"{}", b"[]", b"null", b'{"evidence": {}}', b"\xff"])
+def test_what_is_no_export_is_said_to_be_none(text):
+    with pytest.raises(CheckFailed, match="no audit export"):
+        imported(text)
+
+
+def test_a_log_made_up_as_a_whole_is_found_by_who_knows_a_key(victim):
+    keys = checked(victim.evidence).keys
+    assert checked(victim.evidence, {"coordinator": keys["coordinator"]}).holds
+    assert checked(victim.evidence, {"hospital_02": keys["hospital_02"]}).holds
+    other = SigningKey.generate().public.fingerprint
+    for name in ("coordinator", "hospital_01"):
+        found = checked(victim.evidence, {name: other})
+        assert [fault.where for fault in found.faults] == ["keys"]
+        assert "not the one you know" in str(found.faults[0])
+    assert not checked(victim.evidence, {"hospital_99": other}).holds
+
+
+def test_a_missing_ledger_seal_or_memory_is_missed(victim):
+    evidence = victim.evidence
+    ledgers = {name: rows for name, rows in evidence.ledgers.items() if name != "hospital_02"}
+    for changed, where in (
+        (replace(evidence, ledgers=ledgers), "ledger of hospital_02"),
+        (replace(evidence, seal=None), "seal"),
+        (replace(evidence, seen={}), "witness hospital_01"),
+        (replace(evidence, unreadable=(("log", "torn"),)), "log"),
+    ):
+        assert checked(changed).faults[0].where == where
+
+
+def test_a_deleted_log_is_missed(victim, tmp_path):
+    shutil.copytree(victim.home.root, tmp_path / "home")
+    home = Home(tmp_path / "home")
+    home.audit_log.unlink()
+    assert logged(home) == [victim.run]
+    (found,) = verify_home(home)
+    assert not found.holds
+    with pytest.raises(BadInput, match="no audit log"):
+        verify_home(Home(tmp_path))
+
+
+def test_no_run_ends_twice_in_the_coordinators_own_log(victim, tmp_path):
+    shutil.copytree(victim.home.root, tmp_path / "home")
+    home = Home(tmp_path / "home")
+    log = AuditLog(home.audit_log)
+    enter_own(log, victim.key, Exported(victim.run, "evidence", "00"))
+    assert checked(gathered(home, OWN)).holds
+    assert checked(gathered(home, victim.run)).holds
+    last = json.loads(log.entries(OWN)[1].data)
+    from aegis.events import RunSealed
+
+    fields = {n: last[n] for n in RunSealed.__dataclass_fields__}
+    enter_own(log, victim.key, RunSealed(**{**fields, "size": 1}))
+    log.close()
+    assert "another end before" in str(checked(gathered(home, OWN)).faults[0])
+
+
+def test_a_finished_run_that_is_resumed_still_verifies(victim, tmp_path):
+    shutil.copytree(victim.home.root, tmp_path / "home")
+    again = local.resume(victim.run, home=tmp_path / "home")
+    assert again.document["audit_log"]["verified"] is True
+    assert again.document["audit_log"]["root"] == checked(victim.evidence).root
+    assert all(one.holds for one in verify_home(Home(tmp_path / "home")))
+
+
+def test_an_unknown_accountant_leaves_epsilon_out_and_a_wrong_one_is_caught(victim):
+    from aegis.store.published import renyi_only
+
+    assert verify(victim.evidence, recount=renyi_only).holds
+    found = verify(victim.evidence, recount=lambda events, delta: (9.0, 9.0))
+    assert "its ledger comes to 9.0" in str(found.faults[0])
