@@ -124,6 +124,7 @@ def heart_cell(
     robust = rule_name not in ("fedavg", "foolsgold")
     keys: dict[str, str] = {
         "task": "heart",
+        "trust": "open",
         "seed": str(seed),
         "federated.num_clients": str(HOSPITALS),
         "federated.num_rounds": "20",

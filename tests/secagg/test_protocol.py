@@ -173,7 +173,7 @@ def test_secrets_are_gone_after_the_last_answer_and_never_shown():
     one = federation.participants["h000"]
     assert one._secrets is None
     assert repr(one) == "Participant(h000, train round 1, attempt 1 of run)"
-    assert repr(Federation(3).participants["h000"]._secrets) == "_Secrets(...)"
+    assert repr(Federation(3).participants["h000"]._secrets) == "Secrets(...)"
 
 
 def test_two_attempts_share_no_mask():

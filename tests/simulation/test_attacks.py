@@ -296,6 +296,7 @@ def test_the_adaptive_road_asks_the_rule_with_its_own_memory():
 def plan(**keys):
     said = {
         "task": "breast_cancer",
+        "trust": "open",
         "federated.num_clients": 7,
         "federated.num_rounds": 6,
         "federated.partition.by": "iid",
@@ -348,6 +349,8 @@ def test_a_masked_plan_is_attacked_as_the_mean_it_opens_to_and_says_so():
     edited = under(plan(), "fedavg", 2)
     assert edited.effective_trust == "open"
     masked = plan().edited({"trust": "masked", "secure_aggregation.enabled": True})
+    with pytest.raises(BadInput, match="trust must be open"):
+        run_once(Federation.of(masked, None), Scene(), ATTACKS["scaling"], ("hospital_01",))
     document = attacked(masked, ATTACKS["scaling"], 2)
     assert "only the sum" in document["note"]
     assert document["trust"] == "masked"

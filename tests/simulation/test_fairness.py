@@ -9,7 +9,6 @@ import pytest
 from aegis.assurance.groups import groups_from_counts, spread_from_counts
 from aegis.errors import PlanError
 from aegis.hospital.node import Node
-from aegis.hospital.policy import Policy
 from aegis.hospital.site import VolatileMemory
 from aegis.plan import check_plan, load_plan
 from aegis.report.fairness import fairness
@@ -229,7 +228,3 @@ def test_a_network_is_tuned_by_passes_that_help_on_rows_left_out():
         assert (own.logits(site.test) == again.logits(site.test)).all()
         if not own.moved:
             assert (own.logits(site.test) == shared.logits(site.test)).all()
-
-
-def test_a_private_hospital_is_the_policys_default():
-    assert Policy().scores == "noisy"

@@ -83,10 +83,9 @@ class Membership:
         has the name."""
         before = self.standing(identity.name)
         if before is not None and not before.revoked:
+            how = "already" if before.identity == identity else "with other keys"
             raise BadInput(
-                f"{identity.name} is a member with other keys"
-                if before.identity != identity
-                else f"{identity.name} is a member already",
+                f"{identity.name} is a member {how}",
                 f"the fingerprint known is {before.identity.fingerprint}",
                 "For new keys: aegis keys rotate; for lost ones: aegis keys revoke, then admit",
             )

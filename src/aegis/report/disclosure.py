@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from aegis.report.wording import NBSP, mapping, number, sequence, significant
+from aegis.report.wording import NBSP, counted, mapping, number, sequence, significant
 
 LOUD_EPSILON = 5.0
 
@@ -31,7 +31,7 @@ def disclosures(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     if per_hospital:
         found.append(("What did each hospital spend?", per_hospital))
     found.append(("Was the model attacked to test this?", attacked(result)))
-    found.append(("Can the history of this run be checked?", _log(result)))
+    found.append(("Can the history of this run be checked?", logged(result)))
     if result.get("transport") == "inprocess":
         found.append(
             (
@@ -153,7 +153,8 @@ def attacked(result: Mapping[str, Any]) -> str:
     return f"{told}{figure}"
 
 
-def _log(result: Mapping[str, Any]) -> str:
+def logged(result: Mapping[str, Any]) -> str:
+    """Whether there is a log of the run, and whether it holds."""
     log = mapping(result.get("audit_log"))
     size = number(log.get("size"))
     if size is None:
@@ -164,4 +165,16 @@ def _log(result: Mapping[str, Any]) -> str:
             else ("No audit log is part of this result.")
         )
     word = "was checked and holds" if log.get("verified") is True else "has NOT been verified"
-    return f"The audit log of {round(size):,} entries {word} (root {log.get('root')})."
+    text = f"The audit log of {round(size):,} entries {word} (root {log.get('root')})."
+    if log.get("first_bad"):
+        text += f" First bad entry: {log['first_bad']}."
+    return text + _watched(log)
+
+
+def _watched(log: Mapping[str, Any]) -> str:
+    signed, witnesses = number(log.get("checkpoints")), number(log.get("witnesses"))
+    if not signed or witnesses is None:
+        return ""
+    who = counted(round(witnesses), "hospital")
+    reason = f" ({log['witnesses_reason']})" if log.get("witnesses_reason") else ""
+    return f" {counted(round(signed), 'checkpoint')} signed; {who} cosigned the last{reason}."

@@ -52,8 +52,27 @@ def origins(result: Mapping[str, Any]) -> list[tuple[str, str, bool]]:
         ("Time", seconds(result.get("seconds")), False),
         ("Plan, SHA-256", _text(result, "plan_sha256"), True),
         ("Model, SHA-256", _text(result, "model_sha256"), True),
+        *_log(result),
         ("Versions", _versions(result), False),
     ]
+
+
+def _log(result: Mapping[str, Any]) -> list[tuple[str, str, bool]]:
+    """What an auditor needs to know of the log, to compare it with the one he verifies."""
+    log = mapping(result.get("audit_log"))
+    size, signed = number(log.get("size")), number(log.get("checkpoints"))
+    if size is None:
+        return []
+    held = "verified" if log.get("verified") is True else "NOT verified"
+    text = f"{round(size):,} entries, {held}"
+    witnesses = number(log.get("witnesses"))
+    if signed and witnesses is not None:
+        who = counted(round(witnesses), "hospital")
+        text += f"; {counted(round(signed), 'checkpoint')}, the last cosigned by {who}"
+    found = [("Audit log", text, False), ("Audit log, root", str(log.get("root")), True)]
+    if log.get("coordinator"):
+        found.append(("Audit log, coordinator's key", str(log["coordinator"]), True))
+    return found
 
 
 def repeating(result: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
@@ -64,6 +83,7 @@ def repeating(result: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
     commands = (
         f"aegis run {plan if isinstance(plan, str) and plan else 'PLAN.yaml'}",
         f"aegis models verify {run}",
+        *((f"aegis audit verify {run}",) if mapping(result.get("audit_log")) else ()),
         f"aegis report {run} --html report.html",
     )
     if has_noise(result):

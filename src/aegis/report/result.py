@@ -99,7 +99,7 @@ def result_of(
         **usefulness(final),
         "privacy": privacy_of(plan, releases),
         "audit_log": None,
-        "audit_log_reason": "the verifiable log is not in this version yet",
+        "audit_log_reason": "no log was kept of this run",
     }
 
 

@@ -10,7 +10,14 @@ from typing import Any
 
 from aegis.report import verdict
 from aegis.report.benefit_page import benefit_sentence, outside_sentence
-from aegis.report.disclosure import attacked, coordinator_saw, epsilon, has_noise, mechanism
+from aegis.report.disclosure import (
+    attacked,
+    coordinator_saw,
+    epsilon,
+    has_noise,
+    logged,
+    mechanism,
+)
 from aegis.report.fairness_page import fairness_line
 from aegis.report.gains import Gain, gains, measure, own_together, travelled
 from aegis.report.hospital_tables import hospital_table, partition_table
@@ -169,6 +176,7 @@ def _privacy(result: Mapping[str, Any]) -> list[tuple[str, str]]:
         *lines,
         ("Membership audit", attacked(result)),
         ("What the coordinator saw", coordinator_saw(result)),
+        ("Audit log", logged(result)),
     ]
 
 

@@ -22,6 +22,7 @@ from aegis.secagg.context import Context
 from aegis.secagg.masks import derived, keystream
 
 P = 2**61 - 1
+LARGEST_SUM = 2**60  # two sums below it differ by less than P
 LIMBS = {64: (32, 32), 32: (21, 21, 21)}  # bits of each limb, by ring; 2048 tags never overflow
 _WIDTH, _ROWS = 512, 32  # a block's pieces fit into the cache
 _SHIFTS = (0, 21, 42)
@@ -64,6 +65,13 @@ def check(
             "its secret checksum differs",
             "Reject the round, and keep both for the auditor",
         )
+
+
+def bounded(total: Ring) -> None:
+    """Raises ``CheckFailed`` where another sum could have the same checksum."""
+    signed = total.view(np.int64 if total.itemsize == 8 else np.int32)
+    if max(int(signed.max()), -int(signed.min())) >= LARGEST_SUM:
+        raise CheckFailed("an opened sum beyond 2^60", "no honest federation reaches it")
 
 
 def _offset(key: bytes, context: Context, name: str) -> int:

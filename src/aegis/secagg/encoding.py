@@ -109,8 +109,8 @@ class Encoding:
         return {slot.name: signed[at].astype(np.int64) for slot, at in self._stretches()}
 
     def bounded(self, total: Ring, hospitals: int) -> None:
-        """Raises ``DataError`` for another length, and for a sum beyond what so many honest
-        hospitals reach."""
+        """Raises ``DataError`` for another length, and for a sum that so many honest hospitals do
+        not reach."""
         if total.dtype != self.dtype or total.shape != (self.size,):
             raise DataError(
                 f"a sum of {total.shape} {total.dtype}", f"({self.size},) {self.dtype} was agreed"
@@ -139,6 +139,17 @@ class Encoding:
         for slot in self.slots:
             yield slot, slice(start, start + slot.size)
             start += slot.size
+
+
+def fitting(vector: Ring, encoding: Encoding | None) -> Ring:
+    """The vector in one piece. Raises ``BadInput`` where it is not of the ring or the encoding."""
+    if encoding and (vector.dtype, vector.shape) != (encoding.dtype, (encoding.size,)):
+        raise BadInput(
+            f"a vector of {vector.shape} {vector.dtype}", f"({encoding.size},) {encoding.dtype}"
+        )
+    if vector.ndim != 1 or not vector.size or vector.dtype not in (np.uint64, np.uint32):
+        raise BadInput(f"a vector of {vector.shape} {vector.dtype}", "flat, uint64 or uint32")
+    return vector if vector.flags.c_contiguous else vector.copy()
 
 
 def _encode(slot: Slot, values: NDArray[Any], out: NDArray[Any]) -> None:

@@ -7,6 +7,7 @@ sum. The key encrypts once, so the nonce is zero.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from aegis.errors import CheckFailed
 from aegis.secagg.context import Context
-from aegis.secagg.masks import KEY_BYTES, derived
+from aegis.secagg.masks import KEY_BYTES, derived, private_key
 from aegis.secagg.shamir import SHARE_BYTES, element
 
 PARCEL_BYTES = 2 * SHARE_BYTES + KEY_BYTES + 16
@@ -28,6 +29,20 @@ class Parcel:
     seed_share: bytes
     key_share: bytes
     contribution: bytes
+
+
+class Secrets:
+    """Sensitive: one attempt's private values; never logged, erased with the last answer."""
+
+    def __init__(self, entropy: Callable[[int], bytes]) -> None:
+        self.encryption, mask = private_key(entropy(KEY_BYTES)), entropy(KEY_BYTES)
+        self.mask, self.mask_raw = private_key(mask), mask
+        self.seed, self.contribution = entropy(KEY_BYTES), entropy(KEY_BYTES)
+        self.agreed: dict[str, bytes] = {}
+        self.parcels: dict[str, Parcel] = {}
+
+    def __repr__(self) -> str:
+        return "Secrets(...)"
 
 
 def sealed(parcel: Parcel, context: Context, secret: bytes, sender: str, recipient: str) -> bytes:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -32,49 +31,24 @@ from aegis.messages.stages import (
     Unmasked,
 )
 from aegis.secagg import checks, checksum, parcels
+from aegis.secagg.answered import Answered, same_answer
 from aegis.secagg.beacon import Beacon
 from aegis.secagg.commitment import Commitment, commit, opens
 from aegis.secagg.context import LEAST, Context, Named, checked_threshold, threshold
-from aegis.secagg.encoding import Encoding
+from aegis.secagg.encoding import Encoding, fitting
 from aegis.secagg.masks import (
     KEY_BYTES,
     add_masks,
     agreed,
     pairwise_key,
-    private_key,
     public_key,
     self_key,
 )
-from aegis.secagg.parcels import Parcel
+from aegis.secagg.parcels import Parcel, Secrets
 from aegis.secagg.shamir import split
 from aegis.secagg.topology import Topology, complete, group_of
 
 T = TypeVar("T")
-
-LARGEST_SUM = 2**60  # beyond it two sums may share a checksum
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The one unmask answer of an attempt, and the question it belongs to."""
-
-    context: bytes
-    asked_sha256: str
-    reply: Unmasked
-
-
-class _Secrets:
-    """Sensitive: one attempt's private values; never logged, erased with the last answer."""
-
-    def __init__(self, entropy: Callable[[int], bytes]) -> None:
-        self.encryption, mask = private_key(entropy(KEY_BYTES)), entropy(KEY_BYTES)
-        self.mask, self.mask_raw = private_key(mask), mask
-        self.seed, self.contribution = entropy(KEY_BYTES), entropy(KEY_BYTES)
-        self.agreed: dict[str, bytes] = {}
-        self.parcels: dict[str, Parcel] = {}
-
-    def __repr__(self) -> str:
-        return "_Secrets(...)"
 
 
 class Participant:
@@ -108,7 +82,7 @@ class Participant:
         if encoding is not None:
             self.encoding = encoding
         self._sign, self._entropy, self._beacon = sign, entropy, beacon
-        self._secrets: _Secrets | None = _Secrets(entropy)
+        self._secrets: Secrets | None = Secrets(entropy)
         self._advertised: dict[str, Advertised] = {}
         self._groups: tuple[tuple[str, ...], ...] = ()
         self._senders: tuple[str, ...] = ()
@@ -134,7 +108,7 @@ class Participant:
     def encoding(self, encoding: Encoding) -> None:
         size = len(self.roster.names)
         most = max(slot.reach for slot in encoding.slots) * size
-        if size > encoding.hospitals or most >= LARGEST_SUM:
+        if size > encoding.hospitals or most >= checksum.LARGEST_SUM:
             raise BadInput(
                 f"a sum of {size} hospitals reaches 2^{most.bit_length()}",
                 f"the checksum holds below 2^60, the encoding for {encoding.hospitals}",
@@ -190,7 +164,7 @@ class Participant:
         """The vector (flat, uint64 or uint32) with the checksum's slots behind it, masked; store it
         before it is sent. ``commitment`` is then the signed digest of what was handed in."""
         self._before(self._shared, "mask")
-        vector = self._fitting(vector)
+        vector = fitting(vector, self.encoding)
         asked = checks.digest_of(shares)
         if self._masked is not None:
             if not (self.commitment and opens(self.commitment, vector, self.context, self.name)):
@@ -251,7 +225,7 @@ class Participant:
         self._belongs(request)
         asked = checks.digest_of(request.confirmations).hex()
         if self._answered is not None:
-            return _same(self._answered, self.context, asked)
+            return same_answer(self._answered, self.context, asked)
         self._before(self._confirmed, "unmask")
         secrets = self._alive()
         checks.checked_confirmations(
@@ -300,30 +274,14 @@ class Participant:
             raise CheckFailed(f"an opened sum of {total.shape} {total.dtype}")
         count = checksum.tag_slots(8 * total.itemsize)
         total, limbs = total[:-count], total[-count:]
-        self._bounded(total, len(survivors))
+        try:
+            if self.encoding is not None:
+                self.encoding.bounded(total, len(survivors))
+        except DataError as error:
+            raise CheckFailed(error.value, error.need) from error
+        checksum.bounded(total)
         checksum.check(self._checksum_key, self.context, survivors, total, limbs.tolist())
         return Checked(*self._name(), self.name)
-
-    def _bounded(self, total: Ring, survivors: int) -> None:
-        """Below 2^60 whatever the slots: else a sum moved by p would pass."""
-        if self.encoding is not None:
-            try:
-                return self.encoding.bounded(total, survivors)
-            except DataError as error:
-                raise CheckFailed(error.value, error.need) from error
-        signed = total.view(np.int64 if total.itemsize == 8 else np.int32)
-        if max(int(signed.max()), -int(signed.min())) >= LARGEST_SUM:
-            raise CheckFailed("an opened sum beyond 2^60", "no honest federation reaches it")
-
-    def _fitting(self, vector: Ring) -> Ring:
-        wanted = self.encoding
-        if wanted and (vector.dtype, vector.shape) != (wanted.dtype, (wanted.size,)):
-            raise BadInput(
-                f"a vector of {vector.shape} {vector.dtype}", f"({wanted.size},) {wanted.dtype}"
-            )
-        if vector.ndim != 1 or not vector.size or vector.dtype not in (np.uint64, np.uint32):
-            raise BadInput(f"a vector of {vector.shape} {vector.dtype}", "flat, uint64 or uint32")
-        return vector if vector.flags.c_contiguous else vector.copy()
 
     def _name(self) -> tuple[str, int, int, Purpose]:
         return self.context.run, self.context.round, self.context.attempt, self.context.purpose
@@ -335,7 +293,7 @@ class Participant:
                 f"this hospital is at {self.context}",
             )
 
-    def _alive(self) -> _Secrets:
+    def _alive(self) -> Secrets:
         if self._secrets is None:
             raise CheckFailed(f"{self.context} is over", "its keys are erased")
         return self._secrets
@@ -351,16 +309,3 @@ class Participant:
         if stored[0] != asked:
             raise CheckFailed(f"a second and different request to {stage}", "one is answered")
         return stored[1]
-
-
-def replayed(answered: bytes, context: Context, request: Unmask) -> Unmasked:
-    """The stored answer to the same request, after a restart; raises ``CheckFailed`` for another
-    and ``DataError`` for damaged bytes."""
-    found: Answered = codec.loads(answered, (Answered, Unmasked))
-    return _same(found, context, checks.digest_of(request.confirmations).hex())
-
-
-def _same(found: Answered, context: Context, asked: str) -> Unmasked:
-    if found.context != context.bytes or found.asked_sha256 != asked:
-        raise CheckFailed("a second and different request to unmask", "one is answered per attempt")
-    return found.reply

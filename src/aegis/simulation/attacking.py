@@ -37,8 +37,8 @@ from aegis.wiring import federate
 MASKED = (
     "The plan is masked: the coordinator sees only the sum, so no rule can look at single updates "
     "and nobody can be flagged. A dishonest hospital shifts the mean; only gates on the sum (it is "
-    "finite, its length is bounded) stand in its way. Shown is the mean of the open updates, which "
-    "is what the sealed sum opens to."
+    "finite, its length is bounded) stand in its way. Shown are open runs: under fedavg the mean "
+    "is what the sealed sum opens to; every other rule needs trust: open."
 )
 UNNOISED = "The plan's noise, which only exists inside the sealed sum, was left out."
 
@@ -129,7 +129,7 @@ def under(plan: Plan, rule: str, byzantine: int) -> Plan:
         "robust_aggregation.enabled": True,
         "robust_aggregation.method": rule,
         "robust_aggregation.num_byzantine": byzantine if guarded and rule != "foolsgold" else None,
-        "robust_aggregation.enable_detection": plan.effective_trust == "open",
+        "robust_aggregation.enable_detection": guarded or plan.effective_trust == "open",
     }
     if rule != plan.rule:
         changes |= dict.fromkeys(OWN_KEYS)
@@ -157,6 +157,8 @@ def run_once(
     dishonest: Sequence[str] = (),
 ) -> Outcome:
     """One federation from its start to its end, with nothing stored."""
+    if attack is not None and federation.study.plan.effective_trust != "open":
+        raise BadInput("updates in a sealed sum cannot be forged on the road", "trust must be open")
     study, seed = federation.study, federation.study.plan.seed
     sites = federation.sites
     if attack is not None and attack.poison is not None:
