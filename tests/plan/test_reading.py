@@ -128,7 +128,7 @@ federated:
 training:
   learning_rate: -1
   momentum: .nan
-robust_aggregation: {method: krum, num_byzantine: 2}
+data: {group: patient}
 selection: all
 """
     faults = faults_of(write(text), {"seed": "x"}, {"MIN_AGENTS": "many"})
@@ -144,8 +144,8 @@ selection: all
         " (file plan.yaml line 6)",
         "training.momentum must be a number of at least 0 and below 1, and finite, got nan "
         "(file plan.yaml line 7)",
-        "robust_aggregation.method: krum is not in this version yet; use "
-        "robust_aggregation.method: fedavg (one dishonest hospital can then spoil the model)",
+        "data.group: patient is not in this version yet; use data.group: null "
+        "(rows are then split one by one)",
     ]
 
 

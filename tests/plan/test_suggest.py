@@ -121,7 +121,8 @@ def test_the_block_of_the_first_document_gets_the_honest_answer():
         "robust_aggregation.method: trimmed_mean and robust_aggregation.enable_detection must look "
         "at each hospital's update, but trust: masked shows the coordinator only their sum; use "
         "robust_aggregation.method: fedavg and robust_aggregation.enable_detection: false, or "
-        "secure_aggregation.enabled: false (the coordinator then sees each hospital's update)"
+        "secure_aggregation.enabled: false (the coordinator then sees each hospital's update), or "
+        "trust: grouped and federated.num_clients: 9"
     )
     assert all(" is not in this version yet; use " in sentence for sentence in promised)
     [alone] = find_faults(s1.plan.edited({"task": "breast_cancer", "model.name": "mlp"}), later=())
@@ -135,7 +136,6 @@ def test_the_suggestion_for_the_first_document_says_each_edit():
         "robust_aggregation.enable_detection: true -> false",
         "task: pneumonia -> breast_cancer",
         "model.name: simple_cnn -> logistic",
-        "trust: masked -> open, secure_aggregation.enabled: true -> false",
     ]
     assert plan.training.solver == "sgd"
     assert plan.training.local_epochs == 2

@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from aegis.report.html import html_report
+from tests.report.findings import with_findings
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = [
@@ -74,4 +75,29 @@ def test_print_from_dark_is_white_and_opens_what_is_folded(browser, a_result, tm
     page.goto(path.as_uri())
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert page.locator("details dl").first.bounding_box()["height"] > 100
+    context.close()
+
+
+OVERLAPPING = """
+() => [...document.querySelectorAll('svg')].flatMap(svg => {
+  const boxes = [...svg.querySelectorAll('text')].map(t => t.getBoundingClientRect());
+  return boxes.flatMap((a, i) => boxes.slice(i + 1).filter(b => a.width && b.width &&
+    a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom));
+}).length
+"""
+
+
+@pytest.mark.parametrize("width", [360, 390, 768, 1440])
+def test_fairness_and_usefulness_fit_every_width_and_no_label_lies_on_another(
+    width, browser, a_result, tmp_path
+):
+    path = tmp_path / "report.html"
+    path.write_text(html_report(with_findings(a_result())), encoding="utf-8")
+    context = browser.new_context(viewport={"width": width, "height": 900}, offline=True)
+    page = context.new_page()
+    page.goto(path.as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.locator("svg.people circle, svg.people path").count() == 100
+    assert page.evaluate(OVERLAPPING) == 0
     context.close()

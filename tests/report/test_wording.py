@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from aegis.report import wording
 from aegis.report.disclosure import disclosures, right_guesses
 from aegis.report.hospital_tables import share_of, specificity
+from aegis.report.provenance import origins, repeating
+from aegis.report.summary import summary_lines
 
 
 @pytest.mark.parametrize("value", [None, math.nan, math.inf, -math.inf, "0.8", True, [0.8]])
@@ -141,6 +143,21 @@ def test_the_largest_spend_of_any_hospital_counts(a_result):
 def test_an_audit_log_that_was_not_verified_is_not_praised(a_result):
     result = a_result() | {"audit_log": {"size": 131, "root": "ab", "verified": False}}
     assert "NOT been verified" in answers(result)["Can the history of this run be checked?"]
+
+
+def test_a_verified_log_is_told_with_its_witnesses_on_the_page_and_in_the_terminal(a_result):
+    log = {"size": 131, "root": "ab", "verified": True, "checkpoints": 20, "witnesses": 4}
+    result = a_result() | {"audit_log": {**log, "coordinator": "12ab"}}
+    text = answers(result)["Can the history of this run be checked?"]
+    assert "131 entries was checked and holds (root ab)" in text
+    assert "20\u00a0checkpoints signed; 4\u00a0hospitals cosigned the last" in text
+    found = {name: value for name, value, _ in origins(result)}
+    assert found["Audit log"].startswith("131 entries, verified; 20\u00a0checkpoints")
+    assert (found["Audit log, root"], found["Audit log, coordinator's key"]) == ("ab", "12ab")
+    assert f"aegis audit verify {result['run']}" in repeating(result)[0]
+    assert "131 entries" in dict(summary_lines(result))["Audit log"]
+    bad = a_result() | {"audit_log": {**log, "verified": False, "first_bad": "entry 7: torn"}}
+    assert "First bad entry: entry 7: torn" in dict(summary_lines(bad))["Audit log"]
 
 
 def test_a_mechanism_that_was_not_recorded_is_not_taken_for_none_or_for_some(a_result):

@@ -44,18 +44,21 @@ def show_runs(rows: list[dict[str, Any]]) -> None:
 
 def show_attack(document: dict[str, Any]) -> None:
     """One row for each rule, then what it comes to."""
-    from aegis.report.dishonesty import HEADER, says, table
+    from aegis.report.dishonesty import says, table
 
     console = Console(highlight=False)
     title = f"{document['attack']}: {says(document)} ({document['paper']})"
-    shown = Table(*HEADER, box=None, pad_edge=False, title=title, title_justify="left")
-    for row in table(document):
+    header, rows = table(document)
+    shown = Table(*header, box=None, pad_edge=False)
+    shown.columns[0].no_wrap = True
+    for row in rows:
         shown.add_row(*(escape(cell) for cell in row))
     console.print()
+    console.print(title, markup=False, soft_wrap=True)
     console.print(shown)
     console.print()
     if document["note"]:
-        console.print(document["note"], markup=False)
+        console.print(document["note"], markup=False, soft_wrap=True)
     console.print(f"Dishonest: {', '.join(document['dishonest'])}", markup=False)
     console.print(document["reading"], markup=False, soft_wrap=True)
     for name, path in document["files"].items():

@@ -2,8 +2,8 @@
 
 Each change is one transaction, synced to disk before it counts (WAL, synchronous=FULL). A row's
 hash covers all of it and the hash before, so a row that was changed, removed or moved is found by
-reading the chain. What a chain cannot see is its own end: a file cut short there is a valid shorter
-one, unless somebody else remembers its ``Head``.
+reading the chain. There is no key in it: whoever may write the file can cut it short at its end, or
+make all later rows anew, and only somebody else who remembers its ``Head`` can tell.
 """
 
 from __future__ import annotations

@@ -116,13 +116,19 @@ def epsilon_pld(events: Iterable[Event], delta: float) -> float:
     counts = _counted(events)
     if not counts:
         return 0.0
+    square = sum(e.mu**2 * n for e, n in counts.items() if isinstance(e, GaussianRelease))
+    if all(isinstance(event, GaussianRelease) for event in counts):
+        return gdp_epsilon(math.sqrt(square), delta)  # the distribution is Gaussian: no grid needed
+    return _by_distribution(counts, square, delta)
+
+
+def _by_distribution(counts: Mapping[Event, int], square: float, delta: float) -> float:
     dp_accounting = import_module("dp_accounting")
     # Rounded up in any case; a coarse step is ten times faster and invisible in a large epsilon.
     coarse = epsilon_of_curve(_sum(counts), delta) > 4
     accountant = import_module("dp_accounting.pld").PLDAccountant(
         value_discretization_interval=1e-3 if coarse else 1e-4
     )
-    square = sum(e.mu**2 * n for e, n in counts.items() if isinstance(e, GaussianRelease))
     if square:
         accountant.compose(dp_accounting.GaussianDpEvent(1 / math.sqrt(square)))
     for event, count in counts.items():

@@ -14,14 +14,14 @@ from aegis.report.pictures import FACE, INK, INK2, LINE, OWN, SHARED, _canvas, _
 from aegis.report.wording import DISCLAIMER, MINUS, counted, mapping, number, percent, sequence
 
 HOLDS = 0.05
-HEADER = ("Rule", "Honest", "Attacked", "Change", "Recall", "Trigger", "Flagged")
 
 
 def reading(document: Mapping[str, Any]) -> str:
     """What happened, in one line."""
     liars, every = document["byzantine"], document["hospitals"]
     who = f"With {liars} of {every} hospitals dishonest ({_how(document)})"
-    return f"{who}: {'; '.join(_said(document, row) for row in document['rules'])}."
+    said = [_said(document, row) for row in document["rules"]]
+    return f"{who}: {'. '.join(said)}."
 
 
 def says(document: Mapping[str, Any]) -> str:
@@ -30,24 +30,24 @@ def says(document: Mapping[str, Any]) -> str:
     return f"{document['says']}{searched if document.get('adaptive') else ''}"
 
 
-def table(document: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """One row for each rule, under ``HEADER``."""
-    rows: list[tuple[str, ...]] = []
-    for row in document["rules"]:
-        clean, spoiled = _accuracy(row, "clean"), _accuracy(row, "attacked")
-        trigger = mapping(row.get("trigger"))
-        rows.append(
-            (
-                str(row["rule"]),
-                _percent(clean),
-                _percent(spoiled) if spoiled is not None else "aborted",
-                _change(clean, spoiled),
-                _both(_recall(row, "clean"), _recall(row, "attacked")),
-                _both(number(trigger.get("clean")), number(trigger.get("attacked"))),
-                _flagged(row),
-            )
-        )
-    return rows
+def table(document: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Header, and one row for each rule: all honest, then attacked, in per cent."""
+    shown = [_cells(row) for row in document["rules"]]
+    names = [name for name in shown[0] if any(cells[name] for cells in shown)]
+    return tuple(names), [tuple(cells[name] for name in names) for cells in shown]
+
+
+def _cells(row: Mapping[str, Any]) -> dict[str, str]:
+    clean, spoiled = _accuracy(row, "clean"), _accuracy(row, "attacked")
+    trigger = mapping(row.get("trigger"))
+    return {
+        "Rule": str(row["rule"]),
+        "Accuracy, %": _both(clean, spoiled),
+        "Change": _change(clean, spoiled),
+        "Ill found, %": _both(_recall(row, "clean"), _recall(row, "attacked")),
+        "Trigger, %": _both(number(trigger.get("clean")), number(trigger.get("attacked"))),
+        "Flagged": _flagged(row),
+    }
 
 
 def picture(document: Mapping[str, Any], path: Path) -> Path:
@@ -105,20 +105,28 @@ def _said(document: Mapping[str, Any], row: Mapping[str, Any]) -> str:
         return f"{rule} ends without a model even when all are honest ({row['clean_reason']})"
     if spoiled is None:
         return f"{rule} ends without a model ({row['attacked_reason']})"
-    text = f"{rule} falls from {percent(clean)} to {percent(spoiled)} of patients"
-    if clean - spoiled <= HOLDS:
+    best = max(_accuracy(other, "clean") or 0.0 for other in document["rules"])
+    if best - clean > HOLDS:
+        text = f"{rule} is right on {percent(clean)} of patients even when all are honest, and on"
+        text += f" {percent(spoiled)} when some are not"
+    elif clean - spoiled <= HOLDS:
         text = f"{rule} holds, {percent(spoiled)} of patients right (all honest: {percent(clean)})"
     else:
-        text += " right"
-    recall = _recall(row, "clean"), _recall(row, "attacked")
+        text = f"{rule} falls from {percent(clean)} to {percent(spoiled)} of patients right"
+    return text + _unseen(document, row)
+
+
+def _unseen(document: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+    """What accuracy hides."""
     trigger = mapping(row.get("trigger"))
     before, after = number(trigger.get("clean")), number(trigger.get("attacked"))
     if before is not None and after is not None:
-        text += f", but {percent(after)} of the ill with the trigger are called healthy"
-        text += f" (all honest: {percent(before)})"
-    elif document["attack"] == "label_flip" and None not in recall:
-        text += f", and finds {_both(*recall)} of the ill"
-    return text
+        said = f"; {percent(after)} of the ill with the trigger are called healthy"
+        return f"{said} (all honest: {percent(before)})"
+    before, after = _recall(row, "clean"), _recall(row, "attacked")
+    if document["attack"] == "label_flip" and before is not None and after is not None:
+        return f"; {percent(after)} of the ill are found (all honest: {percent(before)})"
+    return ""
 
 
 def _accuracy(row: Mapping[str, Any], which: str) -> float | None:
@@ -136,7 +144,8 @@ def _percent(value: float | None) -> str:
 def _both(before: float | None, after: float | None) -> str:
     if before is None and after is None:
         return ""
-    return f"{_percent(after)} (honest {_percent(before)})"
+    told = ("n/a" if value is None else f"{100 * value:.1f}" for value in (before, after))
+    return " to ".join(told)
 
 
 def _change(clean: float | None, spoiled: float | None) -> str:

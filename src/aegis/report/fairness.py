@@ -295,6 +295,10 @@ def _within(
         if all(group.name == UNKNOWN or not group.examples
                for groups in table.values() for group in groups):  # fmt: skip
             continue
+        # A group without a patient anywhere is known to be empty: it could hide nothing.
+        filled = [at for at in range(len(grouping.labels))
+                  if any(groups[at].examples for groups in table.values())]  # fmt: skip
+        table = {name: tuple(groups[at] for at in filled) for name, groups in table.items()}
         cells = np.array([[g.examples for g in groups] for groups in table.values()]).T
         large = cells.sum(axis=0) >= minimum
         status = np.full(cells.shape, Cell.SMALL, dtype=np.int8)

@@ -12,6 +12,7 @@ It holds unless a hospital of the group gives the coordinator the key.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from operator import mul
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,10 +101,11 @@ def _product(key: bytes, vector: Ring) -> int:
         flat[block.size :] = flip
         wide[:count] = moved[:count].view("<u2")
         np.matmul(wide[:count], limbs, out=sums[row : row + count])
-    total = 0
-    for factor, parts in zip(a.tolist(), sums.astype(np.int64).tolist(), strict=True):
-        total += factor * sum(part << shift for part, shift in zip(parts, _SHIFTS, strict=True))
-    return int(total - top * sum(a.tolist()) * sum(b.tolist())) % P
+    factors, columns = a.tolist(), sums.T.astype(np.int64).tolist()
+    total = -top * sum(factors) * sum(b.tolist())
+    for column, shift in zip(columns, _SHIFTS, strict=True):
+        total += sum(map(mul, factors, column)) << shift
+    return int(total) % P
 
 
 def _turned(numbers: NDArray[np.uint64], by: int) -> NDArray[np.uint64]:

@@ -22,7 +22,7 @@ from aegis.tasks.task import Rows
 Matrix: TypeAlias = NDArray[np.float64]
 Outcome: TypeAlias = Callable[[Matrix], Vector]
 
-_COARSE, _FINE = 13, 4
+_COARSE, _FINE = 9, 3
 
 
 @dataclass(frozen=True)
