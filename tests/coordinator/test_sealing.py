@@ -311,3 +311,15 @@ def test_a_round_that_makes_the_model_worse_is_not_taken():
     closed = {event.round: event for event in told if isinstance(event, RoundClosed)}
     assert closed[2].next_sha256 == closed[1].model_sha256
     assert closed[3].metrics["log_loss"] < rejected[0].limit
+
+
+def test_no_hospital_adds_a_smaller_share_of_noise_than_its_sum_needs():
+    """A coordinator that counts more hospitals than it asks would open a sum with too little noise."""
+
+    def more(name, request):
+        if isinstance(request, Mask) and isinstance(request.inner, Train):
+            return replace(request, inner=replace(request.inner, hospitals=6))
+        return request
+
+    with pytest.raises(RunAborted, match=r"6 hospitals"):
+        _run(_plan(**{"federated.num_clients": 5}), more)

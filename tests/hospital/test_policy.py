@@ -38,9 +38,11 @@ COUNT = question(TOPICS, "count", where="age >= 60 and sex = female")
 def _rows(n, seed):
     rng = np.random.default_rng(seed)
     inputs = {
-        c.name: rng.choice([*c.categories, ""], n)
-        if c.kind == "category"
-        else rng.uniform(30, 80, n).round()
+        c.name: (
+            rng.choice([*c.categories, ""], n)
+            if c.kind == "category"
+            else rng.uniform(30, 80, n).round()
+        )
         for c in SCHEMA.columns
     }
     inputs["sex"] = rng.integers(0, 2, n).astype(float)

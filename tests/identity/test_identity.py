@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from aegis.errors import AegisError, CheckFailed, DataError
 from aegis.identity.identity import Identity, PublicIdentity, Rotation, followed
-from aegis.identity.keys import SigningKey
+from aegis.identity.keys import PublicKey, SigningKey
 
 MERCY, OTHER = Identity.generate("mercy"), Identity.generate("other")
 ROTATED = MERCY.rotated(1_700_000_000)
@@ -94,6 +94,28 @@ def test_a_rotation_with_any_other_field_is_never_taken(field, value):
         return
     with pytest.raises(AegisError):
         Rotation.from_json({**document, field: value}).verify()
+
+
+@pytest.mark.parametrize("sign", [0, 0x80])
+@pytest.mark.parametrize(
+    "digits",
+    [
+        "01" + "00" * 31,
+        "00" * 32,
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "ec" + "ff" * 30 + "7f",
+    ],
+)
+def test_a_key_under_which_one_signature_fits_many_messages_is_refused(digits, sign):
+    raw = bytearray.fromhex(digits)
+    raw[31] |= sign
+    nobody = PublicKey(bytes(raw))
+    nothing = bytes([1]) + bytes(31) + bytes(32)  # R is the neutral point, S is 0
+    fits = sum(nobody.verifies("x", bytes([i]), nothing) for i in range(64))
+    assert fits > 1 or sign  # with the sign bit some of them are no points at all
+    with pytest.raises(DataError, match="every signature"):
+        PublicIdentity.from_json({**MERCY.public.as_json(), "signing": nobody.hex})
 
 
 def test_private_keys_are_not_shown():

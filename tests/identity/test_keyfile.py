@@ -1,5 +1,6 @@
 """Key files: whole or absent, for their owner alone, never overwritten by chance."""
 
+import errno
 import json
 import os
 import shutil
@@ -103,6 +104,18 @@ def test_a_full_disk_leaves_the_old_key_in_place(keys, monkeypatch, step):
     monkeypatch.undo()
     assert keys.read("mercy").public == first.public
     assert sorted(path.name for path in keys.folder.iterdir()) == ["mercy.key", "mercy.public.json"]
+
+
+def test_a_disk_without_links_still_keeps_old_keys(keys, monkeypatch):
+    def none(*arguments):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(keyfile.os, "link", none)
+    first = Identity.generate("mercy")
+    keys.write(first)
+    with pytest.raises(BadInput, match="--force"):
+        keys.write(Identity.generate("mercy"))
+    assert keys.read("mercy").public == first.public
 
 
 def test_a_wrong_or_missing_passphrase_is_said(keys):

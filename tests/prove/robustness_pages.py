@@ -27,24 +27,24 @@ def least(accuracy: Mapping[str, float]) -> float:
     return min(value for name, value in accuracy.items() if name != NONE)
 
 
-def page(found: Found, datasets: Sequence[str]) -> str:
+def page(found: Found, dataset: str) -> str:
+    part = "robustness" if dataset == "digits" else f"robustness_{dataset}"
     lines = [
-        "# Rules against dishonest hospitals",
+        f"# Rules against dishonest hospitals: {dataset}",
         "",
         f"{HOSPITALS} hospitals, {LIARS} of them dishonest, test accuracy in per cent, mean of "
         f"{SEEDS} seeds (standard deviation behind the least). `least` is the lowest of the nine "
         "attacks, which is what an attacker would choose; `cost` is what the rule costs beside "
-        "FedAvg when everybody is honest. Made by `make prove PART=robustness`.",
+        f"FedAvg when everybody is honest. Made by `make prove PART={part}`.",
         "",
     ]
-    for dataset in datasets:
-        for partition in PARTITIONS:
-            lines += [f"## {dataset}, {partition}", ""]
-            lines += _table(found, dataset, partition)
-            if partition == SEARCHED_ON:
-                lines += _searched(found, dataset)
-        lines += _triggers(found, dataset)
-        lines += _recall(found, dataset) if dataset == "heart" else []
+    for partition in PARTITIONS:
+        lines += [f"## {partition}", ""]
+        lines += _table(found, dataset, partition)
+        if partition == SEARCHED_ON:
+            lines += _searched(found, dataset)
+    lines += _triggers(found, dataset)
+    lines += _recall(found, dataset) if dataset == "heart" else []
     return "\n".join(lines) + "\n"
 
 
@@ -86,7 +86,7 @@ def _searched(found: Found, dataset: str) -> list[str]:
 
 def _triggers(found: Found, dataset: str) -> list[str]:
     lines = [
-        f"## {dataset}: how often the backdoor's trigger works, per cent",
+        "## How often the backdoor's trigger works, per cent",
         "",
         "Held-out rows of another class that are given the attacker's label once they carry the "
         "trigger; in brackets the same with all hospitals honest.",
@@ -104,7 +104,7 @@ def _triggers(found: Found, dataset: str) -> list[str]:
 
 def _recall(found: Found, dataset: str) -> list[str]:
     lines = [
-        f"## {dataset}: share of the ill who are found when labels are turned round, per cent",
+        "## Share of the ill who are found when labels are turned round, per cent",
         "",
     ]
     lines += _head(["rule", *PARTITIONS])

@@ -1,78 +1,27 @@
 """The matrix of rules and attacks, and the bars that the default preset has to keep.
 
 A cell is one rule on one partition with one seed, under all nine attacks. The bars are on means
-over five seeds, and on the attack that does most harm. A kept cell counts for the rules, attacks,
-training and tasks it was measured with.
+over five seeds, and on the attack that does most harm.
 """
 
 from __future__ import annotations
-
-import hashlib
-from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from aegis.simulation.attacks import ATTACKS
-from aegis.tasks.heart import heart
-from aegis.tasks.task import DataOptions
-from tests.federations import data_directory
 from tests.prove import matrix
+from tests.prove.cells import ROOT, kept_cells, source_of_the_cells  # noqa: F401
 from tests.prove.matrix import NONE, PARTITIONS, RULES, SEEDS
 from tests.prove.robustness_pages import heat_map, least, means, page
 
 pytestmark = pytest.mark.prove
-ROOT = Path(__file__).parents[2]
 DEFAULT = "nnm_trimmed_mean"
 UNGUARDED = ("fedavg", "foolsgold")
 
 
-MEASURED = (
-    "src/aegis/aggregation/*.py",
-    "src/aegis/simulation/attack*/*.py",
-    "src/aegis/simulation/attacking.py",
-    "src/aegis/simulation/partition.py",
-    "src/aegis/training/*.py",
-    "src/aegis/tasks/heart.py",
-    "src/aegis/tasks/preparation.py",
-    "tests/prove/softmax.py",
-    "tests/prove/matrix.py",
-)
-
-
-@pytest.fixture(scope="session")
-def source_sha256() -> str:
-    digest = hashlib.sha256()
-    for path in sorted(path for pattern in MEASURED for path in ROOT.glob(pattern)):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-@cache
-def hearts():
-    return heart.load(DataOptions(directory=data_directory()))
-
-
-@pytest.fixture
-def found(measured):
-    """The kept or measured cells of (data set, partition, rule, adaptive), one list for a seed."""
-
-    def ask(dataset: str, partition: str, rule_name: str, adaptive: bool):
-        def cell(seed: int):
-            if dataset == "heart":
-                return matrix.heart_cell(hearts(), partition, rule_name, seed, adaptive)
-            return matrix.digits_cell(partition, rule_name, seed, adaptive)
-
-        searched = " adaptive" if adaptive else ""
-        name = f"{dataset} {partition} {rule_name}{searched} seed"
-        return [measured(f"{name} {seed}", lambda s=seed: cell(s)) for seed in range(SEEDS)]
-
-    return ask
-
-
-def accuracy(found, partition, rule_name, adaptive=False, dataset="digits"):
-    return means([seed[0] for seed in found(dataset, partition, rule_name, adaptive)])
+def accuracy(found, partition, rule_name, adaptive=False):
+    return means([seed[0] for seed in found("digits", partition, rule_name, adaptive)])
 
 
 @pytest.mark.parametrize("partition", PARTITIONS)
@@ -147,45 +96,7 @@ def test_momentum_at_the_coordinator_is_told(measured):
         assert abs(both[1] - both[0]) < 0.1
 
 
-@pytest.mark.data
-@pytest.mark.parametrize("partition", PARTITIONS)
-@pytest.mark.parametrize("rule_name", RULES)
-def test_heart_is_measured(found, rule_name, partition):
-    mean = accuracy(found, partition, rule_name, dataset="heart")
-    print(f"\n{partition:14}{rule_name:18}", *(f"{100 * mean[a]:5.1f}" for a in (NONE, *ATTACKS)))
-    assert 0.3 < mean[NONE] < 0.95
-
-
-@pytest.mark.data
-def test_on_heart_the_default_preset_stays_within_five_points_where_hospitals_are_alike(found):
-    ours = accuracy(found, "IID", DEFAULT, dataset="heart")
-    fedavg = accuracy(found, "IID", "fedavg", dataset="heart")
-    print(
-        f"\nheart, IID: {DEFAULT} {ours[NONE]:.3f}, least {least(ours):.3f}; "
-        f"fedavg least {least(fedavg):.3f}"
-    )
-    assert least(ours) >= ours[NONE] - 0.05
-    assert least(fedavg) < fedavg[NONE] - 0.2
-
-
-@pytest.mark.data
-@pytest.mark.parametrize("rule_name", RULES)
-def test_the_adaptive_are_measured_on_heart(found, rule_name):
-    mean = accuracy(found, "Dirichlet 0.3", rule_name, True, "heart")
-    print(f"\nadaptive {rule_name:18}", *(f"{name} {100 * a:5.1f}" for name, a in mean.items()))
-    assert all(0 <= value <= 1 for value in mean.values())
-
-
-@pytest.mark.data
-def test_the_tables_and_the_heat_maps_are_written(found):
-    kept = {}
-
-    def once(*which):
-        if which not in kept:
-            kept[which] = found(*which)
-        return kept[which]
-
-    text = page(once, ("digits", "heart"))
+def test_the_table_and_the_heat_map_are_written(found):
+    text = page(found, "digits")
     (ROOT / "benchmarks" / "results" / "robustness.md").write_text(text, encoding="utf-8")
-    assert heat_map(once, "digits", ROOT / "docs" / "robustness.png").stat().st_size > 10_000
-    assert heat_map(once, "heart", ROOT / "docs" / "robustness_heart.png").stat().st_size > 10_000
+    assert heat_map(found, "digits", ROOT / "docs" / "robustness.png").stat().st_size > 10_000

@@ -166,7 +166,7 @@ def test_the_plans_thresholds_flip_the_verdict(in_the_open):
 
 def test_an_attribute_that_is_none_is_refused_with_the_others_as_way_out():
     with pytest.raises(
-        PlanError, match=r"race is not an attribute.*use fairness.attributes: \[sex"
+        PlanError, match=r"race has no public groups.*use fairness.attributes: \[sex"
     ):
         check_plan(plan_of(fairness__attributes="[race, sex]"))
 

@@ -29,6 +29,7 @@ from aegis.tasks.task import DataOptions, find_task
 from aegis.wiring import federate
 
 KEYS = {"task": "breast_cancer", "privacy.epsilon_budget": "1.0", "evaluation.every": "0"}
+OPEN = {"trust": "open", "privacy.mechanism": "dp_sgd"}
 
 
 @pytest.fixture
@@ -126,7 +127,7 @@ def test_an_exhausted_hospital_sends_nothing_and_the_others_go_on(tmp_path):
             sent.extend((requests[name], answer) for name, answer in answers.items())
             return answers
 
-    with Private(tmp_path, **{"federated.quorum": "3"}) as private:
+    with Private(tmp_path, **OPEN, **{"federated.quorum": "3"}) as private:
         poor = "hospital_02"
         node = private.nodes[poor]
         node.account = replace(node.account, cap=Cap(0.5, 1e-5))
@@ -247,7 +248,9 @@ def _scored(folder, policy, **keys):
 
 
 def test_a_hospitals_own_data_share_noisy_charged_counts_only(tmp_path):
-    _, final, events, _ = _scored(tmp_path, replace(PUBLIC, scores="noisy", score_epsilon=0.5))
+    _, final, events, _ = _scored(
+        tmp_path, replace(PUBLIC, scores="noisy", score_epsilon=0.5), **OPEN
+    )
     for name, histogram in final.histograms.items():
         assert np.count_nonzero(histogram.sum(axis=0)) <= 2
         assert final.losses[name] is None
@@ -258,7 +261,7 @@ def test_a_hospitals_own_data_share_noisy_charged_counts_only(tmp_path):
 
 
 def test_withheld_scores_leave_a_model_without_figures_and_a_reason(tmp_path):
-    study, final, events, told = _scored(tmp_path, replace(PUBLIC, scores="withheld"))
+    study, final, events, told = _scored(tmp_path, replace(PUBLIC, scores="withheld"), **OPEN)
     assert final.histograms == {}
     assert all(not charged for charged in events)
     result = result_of(study, final, [], transport="inprocess", model_sha256="", releases={})

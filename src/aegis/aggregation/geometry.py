@@ -123,5 +123,5 @@ def _centre(matrix: Matrix) -> int:
     some = matrix[:, ::step].astype(np.float64)
     some = some[:, :SAMPLE]
     with np.errstate(over="ignore", invalid="ignore"):
-        squares = np.array([np.median(((some - row) ** 2).sum(axis=1)) for row in some])
+        squares = np.median([((some - row) ** 2).sum(axis=1) for row in some], axis=1)
     return int(np.argmin(np.where(np.isfinite(squares), squares, np.inf)))

@@ -167,7 +167,7 @@ def _by_network(
     def run(block: Matrix) -> Rows:
         buffers = [*block, *scratch[:, : block.shape[1]]]
         for least, left, right, out in program.operations:
-            (np.minimum if least else np.maximum)(buffers[left], buffers[right], buffers[out])
+            (np.minimum if least else np.maximum)(buffers[left], buffers[right], out=buffers[out])
         return [buffers[place] for place in program.result]
 
     return run

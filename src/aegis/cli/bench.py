@@ -16,10 +16,11 @@ def register(app: typer.Typer) -> None:
 def bench(
     name: str = typer.Argument(
         "engine",
-        help="engine: rounds per second beside Flower and others; privacy: DP-SGD beside Opacus.",
+        help="engine: rounds per second beside Flower and others; privacy: DP-SGD beside Opacus; "
+        "secagg: a sealed sum beside Flower's.",
     ),
     hospitals: list[int] | None = typer.Option(
-        None, help="Sizes to measure [engine: 8 100 1000; privacy: 100]."
+        None, help="Sizes to measure [engine: 8 100 1000; privacy: 100; secagg: 50 8 100]."
     ),
     out: Path | None = typer.Option(None, help="Also write FILE.json and FILE.md."),
     as_json: AsJson = False,
@@ -41,8 +42,13 @@ def bench(
 
         document = privacy.privacy(tuple(hospitals or (100,)), told=told)
         text = privacy.table(document)
+    elif name == "secagg":
+        from aegis.bench import secagg
+
+        document = secagg.secagg(tuple(hospitals or (50, 8, 100)), told=told)
+        text = secagg.table(document)
     else:
-        raise BadInput(f"no benchmark is called {name}", "there are: engine, privacy")
+        raise BadInput(f"no benchmark is called {name}", "there are: engine, privacy, secagg")
     if out is not None:
         import json
 

@@ -121,7 +121,7 @@ def _keys() -> Check:
     from aegis.identity.keyfile import Keys
     from aegis.store.home import Home
 
-    keys = Keys(Home.from_environment().root / "keys")
+    keys = Keys(Home.from_environment().keys)
     names, faults = keys.names(), keys.faults()
     found = f"{len(names)} private, for their owner alone" if names else "none here"
     return "Keys", not faults, "; ".join(faults) or found, ""

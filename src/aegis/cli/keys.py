@@ -214,7 +214,7 @@ def _registrar(passphrase_file: Path | None) -> Registrar:
         passphrase = lines[0] if lines else ""
         if not passphrase:
             raise BadInput(f"{passphrase_file} begins with an empty line", "the passphrase")
-    return Registrar(Home.from_environment().root / "keys", passphrase)
+    return Registrar(Home.from_environment().keys, passphrase)
 
 
 def _handed_in(path: Path) -> tuple[PublicIdentity, tuple[Rotation, ...]]:

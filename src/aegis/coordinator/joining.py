@@ -35,7 +35,7 @@ from aegis.states import (
     State,
     Tallying,
 )
-from aegis.tasks.bounded import Bounded
+from aegis.tasks.bounded import Bounded, public_preparation
 from aegis.tasks.preparation import Preparation, slots, with_vocabulary
 
 
@@ -86,12 +86,10 @@ def _after_registration(
     if study.private:
         if study.schedule(hospitals).statistics:
             return Tallying(state.run, hospitals)
-        bounded = Bounded.of(study.schema).to_json()
+        bounded = public_preparation(study.schema, True).to_json()
         return RoundSetup(_begin(study, state.run, hospitals, bounded, None))
-    if study.plan.data.standardize == "none":
-        private = study.plan.privacy.enabled
-        kind = Bounded.of if private else Preparation.from_public_ranges
-        public = kind(study.schema).to_json()
+    if study.plan.data.standardize == "none" or study.schema.image is not None:
+        public = public_preparation(study.schema, study.plan.privacy.enabled).to_json()
         return RoundSetup(_begin(study, state.run, hospitals, public, None))
     return Tallying(state.run, hospitals)
 

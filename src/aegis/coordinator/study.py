@@ -29,7 +29,7 @@ from aegis.states import (
     Progress,
     State,
 )
-from aegis.tasks.bounded import Bounded
+from aegis.tasks.bounded import public_preparation
 from aegis.tasks.groups import Grouping, groupings
 from aegis.tasks.models import Perceptron, network
 from aegis.tasks.task import Schema
@@ -81,7 +81,7 @@ class Study:
         return follows_noise_rule(self.plan)
 
     def schedule(self, hospitals: Sequence[Enrolled]) -> DpGdSchedule:
-        features = len(Bounded.of(self.schema).features)
+        features = len(public_preparation(self.schema, True).features)
         examples = sum(hospital.examples for hospital in hospitals)
         return schedule(self.plan, examples, len(hospitals), features)
 

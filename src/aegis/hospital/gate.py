@@ -22,7 +22,7 @@ from aegis.messages.stages import Advertise, Confirm, Mask, Opened, Share, Unmas
 from aegis.plan import Plan
 from aegis.plan.plan import chooses_by_scores
 from aegis.plan.schedule import follows_noise_rule, schedule
-from aegis.tasks.bounded import Bounded
+from aegis.tasks.bounded import public_preparation
 from aegis.tasks.models import network
 
 _SLACK = 1 + 1e-9
@@ -116,6 +116,8 @@ class Gate:
         if self._earlier.recall(request.run, "train") is not None:
             return "statistics are told before the training begins, not after"
         private = follows_noise_rule(plan)
+        if site.schema.image is not None:
+            return "images have no statistics round: their features follow from no patient"
         if not private and plan.data.standardize == "none":
             return "the plan has no statistics round: data.standardize is none"
         open_columns = {
@@ -231,7 +233,7 @@ class Gate:
         rounds, rate = plan.federated.num_rounds, plan.training.learning_rate
         if rounds is not None and rate is not None:
             return rounds, rate
-        features = len(Bounded.of(self._site.schema).features)
+        features = len(public_preparation(self._site.schema, True).features)
         found = schedule(plan, request.total_examples, request.hospitals, features)
         return found.rounds, found.learning_rate
 
@@ -241,7 +243,7 @@ class Gate:
         if at is None:
             return 0
         examples, hospitals = map(int, at.split("|"))
-        features = len(Bounded.of(self._site.schema).features)
+        features = len(public_preparation(self._site.schema, True).features)
         return schedule(plan, examples, hospitals, features).rounds
 
     def _once(self, run: str, question: str, digest: str) -> str | None:

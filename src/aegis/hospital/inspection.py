@@ -20,6 +20,7 @@ from aegis.errors import AegisError
 from aegis.messages import Ask, Evaluate, Invite, Request, Statistics, Train
 from aegis.messages.stages import Advertise, Confirm, Mask
 from aegis.tasks.bounded import Bounded, read_preparation
+from aegis.tasks.images import ImageFeatures
 from aegis.tasks.task import Schema
 
 LARGEST = 1e12
@@ -158,6 +159,10 @@ def fault_of_preparation(schema: Schema, text: str) -> str | None:
         return str(error)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return "the preparation in this request cannot be read"
+    if schema.image is not None or isinstance(prepared, ImageFeatures):
+        if schema.image is not None and prepared == ImageFeatures.of(schema.image):
+            return None
+        return "the preparation is not that of this hospital's images"
     if isinstance(prepared, Bounded):
         return _fault_of_bounds(schema, prepared)
     if len(prepared.features) > MOST_WORDS:

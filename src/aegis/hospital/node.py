@@ -56,6 +56,7 @@ from aegis.privacy.filters import Cap
 from aegis.privacy.noise import SystemNoise
 from aegis.tasks.bounded import Bounded, read_preparation
 from aegis.tasks.groups import groupings
+from aegis.tasks.images import ImageFeatures
 from aegis.tasks.models import Perceptron, network
 from aegis.tasks.preparation import Preparation, tally, vocabulary, with_vocabulary
 from aegis.tasks.task import find_task
@@ -395,7 +396,7 @@ class Node:
 
     def _private_step(self, agreed: Agreed, request: Train) -> Reply:
         account, rows = self._accountable(), self.site.train
-        if not isinstance(read_preparation(request.preparation), Bounded):
+        if not isinstance(read_preparation(request.preparation), Bounded | ImageFeatures):
             raise DataError("private training needs a preparation with public bounds")
         design = self._designs.of("train", request.preparation, np.dtype(np.float64))
         planned = schedule(agreed.plan, request.total_examples, request.hospitals, design.shape[1])
@@ -537,7 +538,8 @@ class Node:
         return self._own[received]
 
     def _preparation(self, plan: Plan, received: str) -> str:
-        return self.localised(received) if plan.data.standardize == "site" else received
+        own = plan.data.standardize == "site" and self.site.schema.image is None
+        return self.localised(received) if own else received
 
 
 def _sentence(error: Exception) -> str:

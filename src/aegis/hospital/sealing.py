@@ -117,7 +117,12 @@ class SealedSums:
         if data is not None:
             found: Masked = codec.loads(data, (Masked,))
             return found
-        self._participant(stage)
+        asked = len(self._participant(stage).roster.names)
+        if not isinstance(inner, Evaluate) and inner.hospitals > asked:
+            raise DataError(
+                f"a question to {inner.hospitals} hospitals in a sum over {asked}",
+                "each would add the noise of its share only",
+            )
         return None
 
     def masked(self, plan: Plan, stage: Mask, reply: Update | Tally | Scores) -> Masked:

@@ -23,6 +23,26 @@ ROTATION = "aegis/rotation/v1"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 
+# The points of small order on the curve of Ed25519, without the bit of the sign. Under them one
+# signature holds for many messages, so that whoever has such a key can deny what he signed.
+_SMALL = frozenset(
+    bytes.fromhex(digits)
+    for digits in (
+        "00" * 32,
+        "01" + "00" * 31,
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "ec" + "ff" * 30 + "7f",
+        "ed" + "ff" * 30 + "7f",
+        "ee" + "ff" * 30 + "7f",
+    )
+)
+
+
+def _small(key: PublicKey) -> bool:
+    return key.raw[:31] + bytes([key.raw[31] & 0x7F]) in _SMALL
+
+
 def grouped(digest: bytes) -> str:
     """The first 128 bits in groups of four hexadecimal digits, to be read aloud."""
     digits = digest.hex()[:32]
@@ -64,11 +84,10 @@ class PublicIdentity:
             name, signing, sealing = (document[key] for key in ("name", "signing", "sealing"))
             if len(document) != 3:
                 raise ValueError(f"the fields {sorted(document)}")
-            return cls(
-                checked_name(name),
-                PublicKey(bytes.fromhex(signing)),
-                SealingPublic.from_text(sealing),
-            )
+            key = PublicKey(bytes.fromhex(signing))
+            if _small(key):
+                raise ValueError("its signing key fits every signature")
+            return cls(checked_name(name), key, SealingPublic.from_text(sealing))
         except (KeyError, TypeError, ValueError, AttributeError, BadInput, CheckFailed) as error:
             raise DataError(f"this is no public identity ({error})", "ask for it again") from error
 

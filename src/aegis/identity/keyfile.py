@@ -10,6 +10,7 @@ silently, because it may have been copied.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -31,6 +32,7 @@ from aegis.identity.sealing import SealingKey
 FORMAT = "aegis-identity/1"
 LARGEST = 2**20
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # FAT, some network disks
 
 
 def write_private(path: Path, data: bytes, *, replace: bool) -> None:
@@ -65,14 +67,26 @@ def _written(path: Path, data: bytes, replace: bool) -> None:
         if replace:
             os.replace(temporary, path)
         else:
-            os.link(temporary, path)  # unlike a rename, this fails where a file is
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            _placed(temporary, path)
+        if hasattr(os, "O_DIRECTORY"):  # Windows has no way to sync a folder
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _placed(temporary: Path, path: Path) -> None:
+    try:
+        os.link(temporary, path)  # unlike a rename, this fails where a file is
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if path.exists():
+            raise FileExistsError from error
+        os.replace(temporary, path)
 
 
 def read_private(path: Path) -> bytes:

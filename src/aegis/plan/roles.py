@@ -9,9 +9,11 @@ from aegis.errors import BadInput
 from aegis.plan.faults import Edit, Fault
 from aegis.plan.guards import NO_PRIVACY
 from aegis.plan.plan import Plan
+from aegis.plan.sentences import show
 
 EVALUATE_ONLY = "federated.evaluate_only"
 ATTRIBUTES = "fairness.attributes"
+MOST_NAMED = 12
 
 
 def roles(plan: Plan) -> Iterator[Fault]:
@@ -39,18 +41,29 @@ def roles(plan: Plan) -> Iterator[Fault]:
 
 def attributes(plan: Plan) -> Iterator[Fault]:
     """Attributes that the task's public schema cannot tell groups by."""
-    from aegis.tasks.groups import groupings
+    from aegis.tasks.groups import ALWAYS, groupings
     from aegis.tasks.task import find_task, task_names
 
     if plan.task not in task_names():
         return
-    schema, sound = find_task(plan.task).schema, []
-    problems = []
-    for name in plan.fairness.attributes:
+    schema = find_task(plan.task).schema
+
+    def told_apart(name: str) -> bool:
         try:
             groupings(schema, [name])
-            sound.append(name)
-        except BadInput as error:
-            problems.append(str(error))
-    for problem in problems:
-        yield Fault((ATTRIBUTES,), problem.rstrip("."), (Edit({ATTRIBUTES: tuple(sound)}),))
+        except BadInput:
+            return False
+        return True
+
+    asked = plan.fairness.attributes
+    sound = tuple(name for name in asked if told_apart(name))
+    known = [name for name in dict.fromkeys((*ALWAYS, *schema.names)) if told_apart(name)]
+    more = ", ..." if len(known) > MOST_NAMED else ""
+    for name in asked:
+        if name not in sound:
+            yield Fault(
+                (ATTRIBUTES,),
+                f"{ATTRIBUTES}: {show(name)} has no public groups in task: {plan.task}, there are "
+                f"{', '.join(known[:MOST_NAMED])}{more}",
+                (Edit({ATTRIBUTES: sound}),),
+            )

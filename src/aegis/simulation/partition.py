@@ -54,7 +54,8 @@ def partition(
 
     ``hospitals`` may be left out where the data have sites. Both fractions are shares of all rows
     of a hospital, rounded, and stratified by label. ``by: site`` takes the published test rows
-    (``dataset.held_out``) where there are some; every other kind draws its own. A hospital with two
+    (``dataset.held_out``) where there are some; every other kind draws its own, except from a
+    ``fixed_split``. A hospital with two
     rows or more keeps one at least for training, and with a ``test_fraction`` above 0 one for test.
     Raises ``BadInput`` for a kind that these data cannot serve, and for more hospitals than rows.
     """
@@ -75,7 +76,7 @@ def partition(
             names, groups = _numbered(count), np.array_split(shuffled, count)
     if by != "site":
         groups = _evened(groups)
-    held_out = dataset.held_out if by == "site" else None
+    held_out = dataset.held_out if by == "site" or dataset.fixed_split else None
     return {
         name: _divided(
             dataset, np.sort(group), held_out, name, seed, test_fraction, validation_fraction

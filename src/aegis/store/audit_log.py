@@ -34,6 +34,7 @@ from aegis.store.note import Note, Signature, signed
 Record: TypeAlias = tuple[int, str, Mapping[str, Any]]
 """Number, UTC time and event, as the journal has them."""
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
     run TEXT NOT NULL, number INTEGER NOT NULL, entry BLOB NOT NULL, leaf BLOB NOT NULL,
@@ -237,7 +238,7 @@ def entry_bytes(number: int, time: str, fields: Mapping[str, Any]) -> bytes:
 
 def canonical(document: Any) -> bytes:
     """The one way to write a JSON value: sorted, without spaces, in ASCII."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode("ascii")
+    return _ENCODER.encode(document).encode("ascii")
 
 
 def _bytes(value: object) -> bytes:

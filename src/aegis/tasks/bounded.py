@@ -13,12 +13,13 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aegis.errors import DataError
+from aegis.tasks.images import ImageFeatures
 from aegis.tasks.preparation import Feature, Preparation
 from aegis.tasks.public_map import indicator, public_map
 from aegis.tasks.task import Column, Rows, Schema
@@ -116,10 +117,23 @@ class Bounded:
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
 
-def read_preparation(text: str) -> Preparation | Bounded:
+Prepared: TypeAlias = Preparation | Bounded | ImageFeatures
+
+
+def public_preparation(schema: Schema, private: bool) -> Prepared:
+    """What is known without asking anyone; every row of norm 1 at most where it is ``private``.
+    Raises ``DataError`` for a number without a public range."""
+    if schema.image is not None:
+        return ImageFeatures.of(schema.image)
+    return Bounded.of(schema) if private else Preparation.from_public_ranges(schema)
+
+
+def read_preparation(text: str) -> Prepared:
     """The preparation whose canonical JSON this is."""
     if not text.startswith("{"):
         return Preparation.from_json(text)
+    if text.startswith('{"image"'):
+        return ImageFeatures.from_json(text)
     try:
         document: dict[str, Any] = json.loads(text)
         columns = tuple(

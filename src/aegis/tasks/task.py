@@ -40,8 +40,19 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """Grey images of one size."""
+
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
 class Schema:
-    columns: tuple[Column, ...]
+    """Named columns, or an ``image``."""
+
+    columns: tuple[Column, ...] = ()
+    image: Picture | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -52,19 +63,21 @@ class Schema:
 
     @property
     def sha256(self) -> str:
-        text = json.dumps(
-            [[c.name, c.kind, c.unit, c.low, c.high, list(c.categories)] for c in self.columns],
-            separators=(",", ":"),
-        )
+        parts: list[Any] = [
+            [c.name, c.kind, c.unit, c.low, c.high, list(c.categories)] for c in self.columns
+        ]
+        if self.image is not None:
+            parts.append({"image": [self.image.height, self.image.width]})
+        text = json.dumps(parts, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Rows:
     """``labels`` (n,) holds 0 and 1. ``attributes`` (age, sex, ...) serve partitions, Table 1 and
-    fairness; the model sees ``inputs`` only."""
+    fairness; the model sees ``inputs`` only: named columns, or images (n, height, width)."""
 
-    inputs: Mapping[str, NDArray[Any]] | NDArray[np.floating]
+    inputs: Mapping[str, NDArray[Any]] | NDArray[Any]
     labels: NDArray[np.int64]
     attributes: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
@@ -73,7 +86,7 @@ class Rows:
 
     def take(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> Rows:
         if isinstance(self.inputs, np.ndarray):
-            inputs: Mapping[str, NDArray[Any]] | NDArray[np.floating] = self.inputs[index]
+            inputs: Mapping[str, NDArray[Any]] | NDArray[Any] = self.inputs[index]
         else:
             inputs = {name: values[index] for name, values in self.inputs.items()}
         attributes = {name: values[index] for name, values in self.attributes.items()}
@@ -82,7 +95,7 @@ class Rows:
 
 def below(parts: Sequence[Rows]) -> Rows:
     """The rows of all parts, one part below the other; attributes that all of them have."""
-    inputs: Mapping[str, NDArray[Any]] | NDArray[np.floating]
+    inputs: Mapping[str, NDArray[Any]] | NDArray[Any]
     if isinstance(parts[0].inputs, np.ndarray):
         inputs = np.concatenate([np.asarray(part.inputs) for part in parts])
     else:
@@ -102,14 +115,16 @@ def below(parts: Sequence[Rows]) -> Rows:
 @dataclass(frozen=True)
 class Dataset:
     """``sites`` (n,) names the centre of each row where the data have real ones; ``held_out`` (n,)
-    marks the test rows where the source publishes a split. ``synthetic`` data are labelled so
-    wherever they show."""
+    marks the test rows where the source publishes a split; hospitals made of sites keep it, and
+    with ``fixed_split`` (other patients, another time) all hospitals do. ``synthetic`` data are
+    labelled so wherever they show."""
 
     rows: Rows
     source: str
     sites: NDArray[np.str_] | None = None
     held_out: NDArray[np.bool_] | None = None
     synthetic: bool = False
+    fixed_split: bool = False
 
 
 @dataclass(frozen=True)
