@@ -25,10 +25,15 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True)
 class HospitalJoined:
+    """``approval`` is who let the plan in there: a person, the policy by name, or nobody but the
+    policy's own limits (automatic)."""
+
     run: str
     hospital: str
     examples: int
     held_out: int
+    policy_sha256: str = ""
+    approval: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import json
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,13 @@ from aegis.cli.app import run_command
 from aegis.identity import certificates, pkcs8
 from aegis.identity.keyfile import Keys
 from aegis.identity.membership import Membership
+from aegis.states import Registration
+from aegis.store.audit_log import AuditLog
+from aegis.store.checkpoint import OWN
+from aegis.store.home import Home
+from aegis.store.journal import Journal
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -68,8 +76,8 @@ def test_a_hospital_is_admitted_rotated_and_revoked(homes):
     code, document, _ = homes("desk", "keys", "rotate", "--accept", file, "--json")
     assert (code, document["status"]) == (0, "unchanged")
     listed = homes("desk", "keys", "list", "--json")[1]
-    at_home = homes("hospital", "keys", "list", "--json")[1]
-    assert listed["members"][0]["fingerprint"] == at_home["keys"][0]["fingerprint"]
+    (at_home,) = homes("hospital", "keys", "list", "--json")[1]["keys"]
+    assert listed["members"][0]["fingerprint"] == at_home["fingerprint"]
 
     reason = ("--reason", "laptop stolen")
     assert homes("desk", "keys", "revoke", "mercy", *reason)[0] == 0
@@ -80,6 +88,16 @@ def test_a_hospital_is_admitted_rotated_and_revoked(homes):
     assert code == 1
     assert "revoked" in err
 
+    code, document, _ = homes("desk", "audit", "verify", "--json")
+    assert (code, document["verified"]) == (0, True)
+    log = AuditLog.reading(Home(homes.root / "desk").audit_log)
+    told = [json.loads(entry.data) for entry in log.entries(OWN)]
+    log.close()
+    changes = [event for event in told if event["event"] == "ConfigChanged"]
+    assert [event["what"] for event in changes] == ["members of hearts"] * 3
+    assert [one["before_sha256"] for one in changes[1:]] == [
+        one["after_sha256"] for one in changes[:-1]
+    ]
     keys = Keys(homes.root / "desk" / "keys")
     data = (keys.folder / "federation.json").read_bytes()
     members = Membership.read(data, keys.public("authority").signing)
@@ -93,6 +111,45 @@ def test_the_coordinators_own_keys_rotate_in_its_list_at_once(homes):
     rotated = homes("desk", "keys", "rotate", "desk", "--json")[1]
     (member,) = homes("desk", "keys", "list", "--json")[1]["members"]
     assert (member["fingerprint"], member["role"]) == (rotated["fingerprint"], "coordinator")
+
+
+def test_logs_hold_after_the_coordinators_key_was_rotated(homes):
+    small = ("federated.num_rounds=1", "federated.num_clients=3", "trust=open")
+    plan = [word for setting in small for word in ("--set", setting)]
+    run = ("run", ROOT / "examples" / "wisconsin.yaml", *plan, "--json")
+    assert homes("desk", *run)[0] == 0
+    assert homes("desk", "keys", "rotate", "coordinator")[0] == 0
+    code, document, _ = homes("desk", "audit", "verify", "--json")
+    assert (code, document["verified"]) == (0, True)
+    journal = Journal(Home(homes.root / "desk").database)
+    interrupted = journal.runs()[0]
+    journal.save(interrupted, Registration(interrupted, ()), [])
+    journal.close()
+    code, _, err = homes("desk", "keys", "rotate", "coordinator")
+    assert code == 2
+    assert f"aegis run --resume {interrupted}" in err
+    assert homes("desk", "keys", "rotate", "coordinator", "--force")[0] == 0
+
+
+def test_a_change_of_keys_that_a_crash_kept_from_the_log_is_entered_later(homes):
+    home = Home(homes.root / "desk")
+    mercy = made(homes)
+    assert (
+        homes("desk", "keys", "admit", mercy["public_file"], "--fingerprint", mercy["fingerprint"])[
+            0
+        ]
+        == 0
+    )
+    keys = Keys(home.keys)
+    for _ in range(2):
+        keys.write(keys.read("coordinator").rotated(1), force=True)
+    assert homes("desk", "keys", "revoke", "mercy")[0] == 0
+    code, document, _ = homes("desk", "audit", "verify", "--json")
+    assert (code, document["verified"]) == (0, True)
+    log = AuditLog.reading(home.audit_log)
+    told = [json.loads(entry.data)["event"] for entry in log.entries(OWN)]
+    log.close()
+    assert told == ["RosterFixed", "ConfigChanged", "KeyChanged", "KeyChanged", "ConfigChanged"]
 
 
 @pytest.mark.parametrize(

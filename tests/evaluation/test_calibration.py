@@ -66,6 +66,9 @@ def test_what_cannot_be_judged_says_why():
     assert "fewer than 10" in recalibrate(few)
     apart = score(np.r_[np.full(20, 3.0), np.full(20, -3.0)], np.repeat([1, 0], 20))[0]
     assert "without a mistake" in recalibrate(apart)
+    almost = np.r_[np.full(20, 3.0), np.full(20, -3.0)]
+    one_off = score(almost, np.r_[np.repeat([1, 0], 20)[:-1], 1])[0]
+    assert isinstance(recalibrate(one_off), str)
     empty = np.zeros((2, BINS), dtype=np.int64)
     assert classes(empty) == ()
     assert expected_and_observed(empty) is None

@@ -2,12 +2,17 @@
 
 import sqlite3
 import threading
+from functools import partial
 
 import pytest
 
 from aegis.errors import BadInput, DataError
 from aegis.hospital.decisions import MOST_WAITING, Decisions
+from aegis.hospital.ledger import Ledger
+from aegis.hospital.release import Account
 from aegis.plan import Plan
+from aegis.privacy.accounting import GaussianRelease
+from aegis.privacy.filters import Cap
 
 PLAN = Plan(task="heart", seed=1)
 OTHER = Plan(task="heart", seed=2)
@@ -173,3 +178,25 @@ def test_another_database_is_refused_and_left_alone(tmp_path):
 
 def test_nobody_else_can_read_the_file(path, decisions):
     assert path.stat().st_mode & 0o077 == 0
+
+
+def test_a_ledger_that_is_put_back_to_an_older_copy_is_found_out(tmp_path, decisions):
+    """A backup of the ledger file forgets spending; the decisions beside it do not."""
+    path, cap = tmp_path / "ledger.db", Cap(5.0, 1e-5)
+    ledger = Ledger.open(path, "data", decisions.ledger_head("north"))
+    account = Account(ledger, cap, partial(decisions.saw_ledger, "north"))
+    event = GaussianRelease(3.0)
+    assert account.refused("run", 1, "train", "north", event, cap) is None
+    ledger.close()
+    old = path.read_bytes()
+    ledger = Ledger.open(path, "data", decisions.ledger_head("north"))
+    account = Account(ledger, cap, partial(decisions.saw_ledger, "north"))
+    assert account.within(Cap(4.0, 1e-5)).refused("run", 2, "train", "north", event, cap) is None
+    assert decisions.ledger_head("north") == ledger.head()
+    ledger.close()
+    path.write_bytes(old)
+    with pytest.raises(DataError, match="lacks what was seen of it"):
+        Ledger.open(path, "data", decisions.ledger_head("north"))
+    path.unlink()
+    with pytest.raises(DataError, match="is not there"):
+        Ledger.open(path, "data", decisions.ledger_head("north"))

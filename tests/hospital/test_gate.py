@@ -1,6 +1,6 @@
 """What the hospital charges and does when a coordinator lies, and what its memory is good for."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from aegis.hospital.node import Node
 from aegis.hospital.release import Account, rows_sha256, site_sha256
 from aegis.hospital.site import Site
 from aegis.messages import Evaluate, Invite, Refusal, Scores, Update
-from aegis.messages.stages import Confirm, Mask, Unmask
+from aegis.messages.stages import Advertise, Confirm, Mask, Opened, Share, Unmask
 from aegis.plan import Plan
 from aegis.plan.schedule import schedule
 from aegis.privacy.accounting import epsilon_gdp, epsilon_rdp
@@ -214,4 +214,58 @@ def test_validation_and_test_rows_may_be_summed_over_other_hospitals(tmp_path):
             Unmask(RUN, plan.sha256, 3, 1, purpose, {}),
         ):
             assert gate.fault(scene.node.policy, plan, plan.sha256, stage) is None
+    scene.close()
+
+
+JUNK = [
+    None, True, False, 0, -1, 2**70, 1.5, float("nan"), float("inf"), "", "x", "run", "questions",
+    b"x", [], (), {}, [1], ("here",), {"ward": 3}, {"ward": ("north",)}, {3: ("x",)}, object(),
+    np.zeros(7), np.zeros(7, np.float16), np.zeros((7, 1)), np.zeros(0), np.array(None, object),
+    np.full(7, np.nan), np.zeros(7, complex), "[]", "{}", "[[]]", "[[1]]", '[["age"]]', "null",
+    '[["age","age",0,1,null,false]]', '[["age","age","a",1,null,false]]', '{"bounded":[]}',
+    '{"image":[1,2]}', '{"bounded":[[1]],"means":[],"deviations":[]}', "[" * 5000,
+]  # fmt: skip
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_no_junk_in_any_field_is_answered_or_unforeseen(asked_junk, data):
+    scene, requests = asked_junk
+    request = data.draw(st.sampled_from(requests))
+    name = data.draw(st.sampled_from([field.name for field in fields(request)]))
+    value = data.draw(st.sampled_from(JUNK))
+    reply = scene.node.answer(replace(request, **{name: value}))
+    if isinstance(reply, Refusal):
+        assert "unforeseen" not in reply.reason, (name, value, reply.reason)
+    else:
+        assert type(reply).__name__ in ANSWERS[type(request).__name__]
+
+
+ANSWERS = {
+    "Invite": ("Enrolled",),
+    "Ask": ("Counts",),
+    "Statistics": ("Tally",),
+    "Train": ("Update",),
+    "Evaluate": ("Scores",),
+    "Advertise": ("Advertised",),
+    "Mask": (),
+    "Confirm": (),
+    "Unmask": (),
+    "Share": (),
+    "Opened": (),
+}
+
+
+@pytest.fixture(params=[{}, NOISY, MASKED], ids=["plain", "private", "masked"])
+def asked_junk(tmp_path, request):
+    scene = Scene(tmp_path, request.param)
+    assert not isinstance(scene.node.answer(scene.invite()), Refusal)
+    sha = scene.plan.sha256
+    at = (RUN, sha, 1, 1, "train")
+    asked = [scene.invite(), scene.count(), scene.sums(), scene.train(), scene.score()]
+    asked += [Advertise(*at, NAMES), Share(*at, ()), Mask(*at, scene.train(), {})]
+    asked += [Confirm(*at, NAMES), Unmask(*at, {}), Opened(*at, np.zeros(3, np.uint64), NAMES)]
+    yield scene, asked
     scene.close()

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aegis.errors import DataError
+from aegis.events import HospitalJoined
 from aegis.hospital.decisions import Decisions
 from aegis.hospital.node import Node
 from aegis.hospital.policy import Closed, Policy
@@ -21,8 +22,15 @@ from aegis.hospital.policy_file import (
     sign_policy,
     signature_path,
 )
+from aegis.hospital.site import VolatileMemory
 from aegis.identity.keys import SigningKey
 from aegis.messages import Ask, Enrolled, Evaluate, Invite, Refusal, Statistics, Train
+from aegis.plan import load_plan
+from aegis.simulation.accounts import PUBLIC
+from aegis.simulation.local import Federation
+from aegis.simulation.stacked import StackedHospitals
+from aegis.store.journal import Forgetful
+from aegis.wiring import federate
 from tests.hospital.test_forbidden import Scene
 
 SAMPLE = Path(__file__).parents[2] / "config" / "policy.toml"
@@ -237,7 +245,20 @@ def test_a_policy_that_changes_in_the_middle_of_a_run_counts_at_once(tmp_path):
 def test_a_plan_that_the_policy_names_needs_nobody_else(tmp_path):
     scene = Scene(tmp_path, approved=0)
     policy = replace(scene.node.policy, plans=(scene.plan.sha256,))
-    assert isinstance(Node(scene.site, policy=policy).answer(scene.invite()), Enrolled)
+    enrolled = Node(scene.site, policy=policy).answer(scene.invite())
+    assert isinstance(enrolled, Enrolled)
+    assert enrolled.approval == "policy"
     other = Node(scene.site, policy=scene.node.policy)
     assert "there is no record of approvals" in other.answer(scene.invite()).reason
     scene.close()
+
+
+def test_simulated_hospitals_approve_by_themselves_and_the_log_says_so():
+    keys = {"task": "breast_cancer", "trust": "open", "privacy.enabled": "false"}
+    federation = Federation.of(load_plan(None, keys).plan, None)
+    nodes, told = federation.nodes(VolatileMemory()), []
+    federate(federation.study, "run", StackedHospitals(nodes), Forgetful(), [told.append])
+    joined = [event for event in told if isinstance(event, HospitalJoined)]
+    assert len(joined) == 5
+    assert {event.approval for event in joined} == {"automatic"}
+    assert {event.policy_sha256 for event in joined} == {PUBLIC.sha256}

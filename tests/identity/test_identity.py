@@ -62,7 +62,8 @@ def test_a_rotation_that_was_tampered_with_is_refused():
         replace(good, new=MERCY.public),
         replace(good, new=replace(good.new, name="other")),
         replace(good, new=replace(good.new, sealing=OTHER.public.sealing)),
-        Rotation(MERCY.public, thief.public, good.time, by_thief, by_thief),
+        Rotation(MERCY.public, thief.public, good.time, by_thief, by_thief, good.handover),
+        replace(good, handover=good.by_old),
     ]
     for rotation in forged:
         with pytest.raises(CheckFailed):
@@ -74,7 +75,9 @@ def test_a_rotation_to_a_key_that_nobody_holds_is_refused():
     new = replace(MERCY.public, signing=OTHER.public.signing)
     statement = Rotation.statement(MERCY.public, new, 1)
     by_old = MERCY.signing.sign("aegis/rotation/v1", statement)
-    rotation = Rotation(MERCY.public, new, 1, by_old, held.sign("aegis/rotation/v1", statement))
+    rotation = Rotation(
+        MERCY.public, new, 1, by_old, held.sign("aegis/rotation/v1", statement), b""
+    )
     with pytest.raises(CheckFailed, match="new key"):
         rotation.verify()
 
@@ -86,7 +89,7 @@ def test_what_is_no_identity_is_refused_in_one_sentence(document):
         PublicIdentity.from_json(document)
 
 
-@given(st.sampled_from(["old", "new", "time", "by_old", "by_new"]), JSON)
+@given(st.sampled_from(["old", "new", "time", "by_old", "by_new", "handover"]), JSON)
 @settings(max_examples=200)
 def test_a_rotation_with_any_other_field_is_never_taken(field, value):
     document = ROTATED.rotations[0].as_json()

@@ -20,7 +20,6 @@ ROOT = Path(__file__).parents[2]
 MEASURED_WITH = (
     "src/aegis/aggregation/*.py",
     "src/aegis/simulation/attacks/*.py",
-    "src/aegis/simulation/attacking.py",
     "src/aegis/simulation/partition.py",
     "src/aegis/training/*.py",
     "src/aegis/tasks/heart.py",

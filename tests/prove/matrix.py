@@ -18,7 +18,6 @@ import numpy as np
 from aegis.aggregation.rules import Context, rule
 from aegis.messages import Train
 from aegis.plan import load_plan
-from aegis.simulation.attacking import run_once, scene_of
 from aegis.simulation.attacks import (
     ATTACKS,
     Attack,
@@ -29,6 +28,7 @@ from aegis.simulation.attacks import (
     trigger_for,
 )
 from aegis.simulation.attacks.road import generator
+from aegis.simulation.attacks.trial import run_once, scene_of
 from aegis.simulation.local import Federation
 from aegis.tasks.task import Dataset, Schema
 from aegis.transport.transport import Transport

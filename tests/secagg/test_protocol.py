@@ -195,10 +195,10 @@ def _same(name):
 
 def test_a_sum_beyond_what_the_checksum_holds_is_refused_at_the_start():
     wide = Encoding((Slot("wide", 1, 2.0**58, 0),), 8)
-    with pytest.raises(BadInput, match="the checksum holds below"):
+    with pytest.raises(BadInput, match="its checksum holds below"):
         Federation(4, options={"encoding": wide})
     few = Encoding((Slot("x", 1, 1.0, 8),), 3)
-    with pytest.raises(BadInput, match="the encoding for 3"):
+    with pytest.raises(BadInput, match="its encoding for 3"):
         Federation(4, options={"encoding": few})
 
 

@@ -11,7 +11,7 @@ from aegis.aggregation.rules import Combined, Context, rule
 from aegis.errors import BadInput, PlanError
 from aegis.messages import Absence, Evaluate, Refusal, Train, Update
 from aegis.plan import load_plan
-from aegis.simulation.attacking import attacked, run_once, scene_of, under
+from aegis.simulation.attacking import attacked, under
 from aegis.simulation.attacks import (
     ATTACKS,
     DishonestRoad,
@@ -25,6 +25,7 @@ from aegis.simulation.attacks import (
 )
 from aegis.simulation.attacks.attack import strongest
 from aegis.simulation.attacks.forging import hidden_spreads
+from aegis.simulation.attacks.trial import run_once, scene_of
 from aegis.simulation.local import Federation
 from aegis.tasks.breast_cancer import breast_cancer
 from aegis.tasks.task import Column, DataOptions, Rows, Schema

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from aegis.errors import BadInput, CheckFailed
-from aegis.events import Exported
+from aegis.events import Exported, KeyChanged, RunSealed
+from aegis.identity.keyfile import Keys
 from aegis.identity.keys import SigningKey
 from aegis.simulation import local
 from aegis.simulation.audit_trail import enter_own
@@ -123,8 +124,6 @@ def test_no_run_ends_twice_in_the_coordinators_own_log(victim, tmp_path):
     assert checked(gathered(home, OWN)).holds
     assert checked(gathered(home, victim.run)).holds
     last = json.loads(log.entries(OWN)[1].data)
-    from aegis.events import RunSealed
-
     fields = {n: last[n] for n in RunSealed.__dataclass_fields__}
     enter_own(log, victim.key, RunSealed(**{**fields, "size": 1}))
     log.close()
@@ -145,3 +144,26 @@ def test_an_unknown_accountant_leaves_epsilon_out_and_a_wrong_one_is_caught(vict
     assert verify(victim.evidence, recount=renyi_only).holds
     found = verify(victim.evidence, recount=lambda events, delta: (9.0, 9.0))
     assert "its ledger comes to 9.0" in str(found.faults[0])
+
+
+def test_a_run_still_verifies_after_the_coordinator_changed_its_key(victim, tmp_path):
+    shutil.copytree(victim.home.root, tmp_path / "home")
+    home = Home(tmp_path / "home")
+    keys = Keys(home.keys)
+    rotated = keys.read("coordinator").rotated(1_800_000_000)
+    keys.write(rotated, force=True)
+    handed = rotated.rotations[-1]
+    log = AuditLog(home.audit_log)
+    old, new = handed.old.signing.hex, handed.new.signing.hex
+    log.append(KeyChanged("", "", old, new, handed.handover.hex()), OWN)
+    log.witnessed(OWN, log.checkpoint(OWN, rotated.signing))
+    log.close()
+    local.resume(victim.run, home=home.root)  # its last word is now signed by the new key
+    evidence = gathered(home, victim.run)
+    assert len(evidence.seal.handovers) == 1
+    assert checked(evidence).holds, checked(evidence).faults
+    assert checked(imported(exported(evidence))).holds
+    assert checked(gathered(home, OWN)).holds
+    forged = ((SigningKey.generate().public.hex, evidence.seal.handovers[0][1]),)
+    changed = replace(evidence, seal=replace(evidence.seal, handovers=forged))
+    assert "without the old one's signature" in str(checked(changed).faults[0])

@@ -101,14 +101,21 @@ def _away(updates: Matrix, lengths: Numbers, names: Sequence[str]) -> list[Flag]
     )
     return [
         Flag(name, "direction", float(-z), f"points against the median update, cosine {cos:.2f}")
-        for name, cos, z in zip(names, cosines, robust_z(cosines, LEAST_COSINE), strict=True)
+        for name, cos, z in zip(
+            names, cosines, robust_z(cosines, _wider(LEAST_COSINE, names)), strict=True
+        )
         if cos < 0
     ]
 
 
+def _wider(least: float, names: Sequence[str]) -> float:
+    """Directions of few hospitals differ most where all are honest."""
+    return least * (1 + 3 / (len(names) - 1))
+
+
 def _onesided(updates: Matrix, names: Sequence[str]) -> list[Flag]:
     shares = kernels.upward(updates)
-    least = LEAST_SHARE + 0.5 / np.sqrt(updates.shape[1])
+    least = _wider(LEAST_SHARE, names) + 0.5 / np.sqrt(max(1, updates.shape[1]))
     return [
         Flag(name, "signs", float(abs(z)), f"raises {100 * share:.0f} % of the coordinates")
         for name, share, z in zip(names, shares, robust_z(shares, least), strict=True)

@@ -84,6 +84,7 @@ def fairness_gaps(
     told; those that may not are left out."""
     ill = [g for g in groups if told is None or told[g.name][0]]
     well = [g for g in groups if told is None or told[g.name][1]]
+    both = [g for g in groups if told is None or all(told[g.name])]
     odds = [
         _gap(ill, lambda g: (g.true_positives, g.positives), minimum, FOUND),
         _gap(well, lambda g: (g.false_positives, g.negatives), minimum, ALARMS),
@@ -95,7 +96,7 @@ def fairness_gaps(
             (gap for gap in odds if gap), key=lambda gap: gap.value, default=None
         ),
         "disparate_impact": _impact(groups, minimum),
-        "calibration": _calibration([g for g in ill if g in well], minimum),
+        "calibration": _calibration(both, minimum),
     }
 
 

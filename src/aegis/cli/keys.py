@@ -66,27 +66,25 @@ def rotate(
         Path | None,
         typer.Option(help="At the coordinator: take over a hospital's change (.public.json)."),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Though a run still needs the coordinator's key.")
+    ] = False,
     passphrase_file: PassphraseFile = None,
     as_json: AsJson = False,
 ) -> None:
     """New keys, announced in the name of the old ones; the old ones are gone afterwards."""
     from aegis.errors import BadInput
     from aegis.identity.registrar import AUTHORITY
+    from aegis.simulation.audit_trail import COORDINATOR
+    from aegis.simulation.key_records import check_nothing_runs, record_members
+    from aegis.store.handing_over import hand_over
+    from aegis.store.home import Home
 
     if (name is None) == (accept is None):
         raise BadInput("say whose keys change", "a NAME, or --accept FILE")
-    registrar = _registrar(passphrase_file)
+    registrar, home = _registrar(passphrase_file), Home.from_environment()
     if accept is not None:
-        identity, rotations = _handed_in(accept)
-        before = registrar.membership.standing(identity.name)
-        after = registrar.accept(*rotations).standing(identity.name)
-        if after is None or after.identity != identity:
-            raise BadInput(
-                f"the rotations in {accept} do not lead to the keys in it",
-                way_out="Ask the hospital for the file again",
-            )
-        changed = before is not None and before.identity != identity
-        _member("rotated" if changed else "unchanged", identity, as_json)
+        _accept(registrar, accept, as_json)
         return
     assert name is not None
     if name == AUTHORITY:
@@ -94,14 +92,38 @@ def rotate(
             "the authority's key cannot be rotated", "every hospital has pinned it at enrolment"
         )
     old = registrar.keys.read(name, registrar.passphrase)
+    if not force:
+        check_nothing_runs(home, name)
     new = old.rotated(int(time.time()))
     path = registrar.keys.write(new, registrar.passphrase, force=True)
+    if name == COORDINATOR:
+        hand_over(home.audit_log, new)
     at = registrar.membership.standing(name) if registrar.there else None
     if at is not None and at.identity == old.public and not at.revoked:
-        registrar.accept(*new.rotations)
+        before = registrar.membership
+        record_members(home, before, registrar.accept(*new.rotations))
     document = {"status": "rotated", **_described(registrar, name)}
     document["fingerprint_before"] = old.public.fingerprint
     _tell(document, path, as_json)
+
+
+def _accept(registrar: Registrar, file: Path, as_json: bool) -> None:
+    from aegis.errors import BadInput
+    from aegis.simulation.key_records import record_members
+    from aegis.store.home import Home
+
+    identity, rotations = _handed_in(file)
+    before = registrar.membership
+    after = registrar.accept(*rotations)
+    record_members(Home.from_environment(), before, after)
+    was, now = before.standing(identity.name), after.standing(identity.name)
+    if now is None or now.identity != identity:
+        raise BadInput(
+            f"the rotations in {file} do not lead to the keys in it",
+            way_out="Ask the hospital for the file again",
+        )
+    changed = was is not None and was.identity != identity
+    _member("rotated" if changed else "unchanged", identity, as_json)
 
 
 def admit(
@@ -121,6 +143,8 @@ def admit(
 ) -> None:
     """At the coordinator: a new member, once its fingerprint was compared."""
     from aegis.identity.enrolment import Candidate
+    from aegis.simulation.key_records import record_members
+    from aegis.store.home import Home
 
     registrar = _registrar(passphrase_file)
     identity, _ = _handed_in(file)
@@ -128,9 +152,9 @@ def admit(
         typer.echo(f"Call {identity.name} and let it read out its fingerprint.", err=True)
         fingerprint = typer.prompt("The fingerprint you hear", err=True)
     Candidate(identity).confirmed(fingerprint)
-    if not registrar.there:
-        registrar.begin(federation)
-    registrar.admit(identity, "coordinator" if coordinator else "hospital")
+    before = registrar.membership if registrar.there else registrar.begin(federation)
+    after = registrar.admit(identity, "coordinator" if coordinator else "hospital")
+    record_members(Home.from_environment(), before, after)
     _member("admitted", identity, as_json)
 
 
@@ -141,8 +165,14 @@ def revoke(
     as_json: AsJson = False,
 ) -> None:
     """At the coordinator: refuse a member's keys, from the next message on."""
+    from aegis.simulation.key_records import record_members
+    from aegis.store.home import Home
+
     registrar = _registrar(passphrase_file)
-    standing = registrar.revoke(name, reason).standing(name)
+    before = registrar.membership
+    after = registrar.revoke(name, reason)
+    record_members(Home.from_environment(), before, after)
+    standing = after.standing(name)
     assert standing is not None
     if as_json:
         answer(

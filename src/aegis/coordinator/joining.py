@@ -51,7 +51,7 @@ def register(study: Study, state: Registration, answers: Mapping[str, Answer]) -
                 events.append(ReplyQuarantined(state.run, 0, name, "its enrolment is not sound"))
             case Enrolled() as reply:
                 enrolled.append(reply)
-                events.append(HospitalJoined(state.run, name, reply.examples, reply.held_out))
+                events.append(_joined(reply))
             case Refusal(reason=reason) | Absence(reason=reason):
                 events.append(HospitalAbsent(state.run, 0, name, reason))
             case _:
@@ -75,6 +75,17 @@ def register(study: Study, state: Registration, answers: Mapping[str, Answer]) -
         return Step(lost, (*events, closing.aborted(state.run, lost.reason)))
     waiting = replace(state, enrolled=there, attempt=state.attempt + 1)
     return Step(waiting, tuple(events))
+
+
+def _joined(reply: Enrolled) -> HospitalJoined:
+    return HospitalJoined(
+        reply.run,
+        reply.hospital,
+        reply.examples,
+        reply.held_out,
+        reply.policy_sha256,
+        reply.approval,
+    )
 
 
 def _after_registration(

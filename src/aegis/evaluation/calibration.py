@@ -20,8 +20,9 @@ from aegis.evaluation.histogram import edges
 from aegis.evaluation.intervals import Interval, wilson
 
 CLASSES, LEAST = 10, 20
-FOLDS, REPEATS = 5, 4
+FOLDS, REPEATS = 5, 2
 WIDTH = 1.959964
+MOST_UNSURE = 1.0  # a standard error of the slope beyond which it says nothing
 _STEPS = 50
 
 Counts = NDArray[np.int64]
@@ -113,7 +114,7 @@ def brier(histogram: Counts) -> float | None:
 
 def recalibrate(histogram: Counts, least: int = 10) -> Recalibration | str:
     """Intercept and slope of one histogram (2, 1000), or the reason why there are none: fewer than
-    ``least`` ill or well patients, or scores that tell them apart without a mistake."""
+    ``least`` ill or well patients, or scores that tell them apart (almost) without a mistake."""
     cells = _Cells.of(histogram)
     if cells.well.sum() < least or cells.ill.sum() < least:
         return f"fewer than {least} patients with or without the condition"
@@ -121,8 +122,10 @@ def recalibrate(histogram: Counts, least: int = 10) -> Recalibration | str:
     if both is None or large is None:
         return "the scores tell these patients apart without a mistake"
     (intercept, slope), spread = both
+    if spread[1] > MOST_UNSURE:
+        return "too few mistakes to tell how far the chances are off"
     (at_large, _), alone = large
-    gain = _gain(cells)
+    gain = _gain(cells, (intercept, slope))
     return Recalibration(
         int(histogram.sum()),
         intercept,
@@ -150,35 +153,38 @@ class _Cells:
         return cls(middles()[there], histogram[0, there], histogram[1, there])
 
 
-def _fit(cells: _Cells, slope: bool) -> tuple[tuple[float, float], tuple[float, float]] | None:
-    """((intercept, slope), their standard errors) by Newton's method; None where the likelihood has
-    no top."""
-    at = np.array([0.0, 1.0])
-    free = 2 if slope else 1
-    design = np.stack([np.ones_like(cells.logit), cells.logit], axis=1)
-    n = (cells.well + cells.ill).astype(np.float64)
+def _fit(
+    cells: _Cells, slope: bool, start: tuple[float, float] = (0.0, 1.0)
+) -> tuple[tuple[float, float], tuple[float, float]] | None:
+    """((intercept, slope), their standard errors) by Newton's method from ``start``; None where the
+    likelihood has no top."""
+    at, z, n = np.array(start), cells.logit, (cells.well + cells.ill).astype(np.float64)
     best = _log_likelihood(cells, at)
     for _ in range(_STEPS):
-        chance = 0.5 * (1 + np.tanh(0.5 * (design @ at)))
-        gradient = design[:, :free].T @ (cells.ill - n * chance)
-        weight = n * chance * (1 - chance)
-        curvature = (design[:, :free] * weight[:, None]).T @ design[:, :free]
-        if np.linalg.cond(curvature) > 1e10:
+        chance = 0.5 * (1 + np.tanh(0.5 * (at[0] + at[1] * z)))
+        wrong, weight = cells.ill - n * chance, n * chance * (1 - chance)
+        # The curvature is [[a, b], [b, c]]; without a slope only a counts.
+        a, b, c = float(weight.sum()), float(weight @ z), float(weight @ (z * z))
+        left = a * c - b * b if slope else a
+        if not left > 1e-10 * (a * c if slope else float(n.sum())):
             return None
-        move = np.linalg.solve(curvature, gradient)
+        up, along = float(wrong.sum()), float(wrong @ z)
+        move = (
+            np.array([c * up - b * along, a * along - b * up]) / left
+            if slope
+            else np.array([up / left, 0.0])
+        )
         for half in range(30):
-            tried = at.copy()
-            tried[:free] += move / 2**half
+            tried = at + move / 2**half
             value = _log_likelihood(cells, tried)
             if value >= best - 1e-12 * abs(best):
                 break
         at, best = tried, value
         if np.abs(at).max() > 1e3:
             return None
-        if np.abs(move).max() < 1e-10:
-            spread = np.sqrt(np.diag(np.linalg.inv(curvature)))
-            second = float(spread[1]) if slope else 0.0
-            return (float(at[0]), float(at[1])), (float(spread[0]), second)
+        if np.abs(move).max() < 1e-9:
+            spread = (math.sqrt(c / left), math.sqrt(a / left)) if slope else (left**-0.5, 0.0)
+            return (float(at[0]), float(at[1])), spread
     return None
 
 
@@ -187,7 +193,7 @@ def _log_likelihood(cells: _Cells, at: Floats) -> float:
     return -float((cells.ill * np.logaddexp(0, -z) + cells.well * np.logaddexp(0, z)).sum())
 
 
-def _gain(cells: _Cells) -> tuple[float, float] | None:
+def _gain(cells: _Cells, start: tuple[float, float]) -> tuple[float, float] | None:
     """(mean, standard error) of what each patient's log-loss falls by, fitted on other folds."""
     rng = np.random.default_rng(0)
     before = np.stack([np.logaddexp(0, cells.logit), np.logaddexp(0, -cells.logit)])
@@ -195,7 +201,8 @@ def _gain(cells: _Cells) -> tuple[float, float] | None:
     sums, squares = 0.0, 0.0
     for _ in range(REPEATS):
         for well, ill in zip(_dealt(cells.well, rng), _dealt(cells.ill, rng), strict=True):
-            fitted = _fit(_Cells(cells.logit, cells.well - well, cells.ill - ill), slope=True)
+            rest = _Cells(cells.logit, cells.well - well, cells.ill - ill)
+            fitted = _fit(rest, slope=True, start=start)
             if fitted is None:
                 return None
             z = fitted[0][0] + fitted[0][1] * cells.logit

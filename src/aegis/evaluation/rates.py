@@ -52,6 +52,6 @@ def gap_by_chance(
     all repetitions, if all groups had the same true ``share``."""
     sizes = np.asarray(trials)
     rng = np.random.default_rng(0)
-    some = max(200, min(draws, 1_000_000 // max(len(sizes), 1)))
+    some = max(200, min(draws, 200_000 // max(len(sizes), 1)))
     drawn = rng.binomial(sizes, share, size=(some, len(sizes))) / sizes
     return float(np.quantile(drawn.max(axis=1) - drawn.min(axis=1), level))

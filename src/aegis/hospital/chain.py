@@ -140,6 +140,9 @@ class Chain:
         with self.change():
             self._db.execute("DELETE FROM payloads WHERE run=?", (run,))
 
+    def head(self) -> Head:
+        return Head(*self._one("SELECT number, sha256 FROM rows ORDER BY number DESC LIMIT 1"))
+
     def rows(self) -> list[Row]:
         return [Row(*row) for row in self._all("SELECT * FROM rows ORDER BY number")]
 

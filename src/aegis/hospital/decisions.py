@@ -3,7 +3,8 @@
 A plan that nobody here has decided on waits as a proposal. A person approves it by name, for a
 number of runs (one, unless they say more), or refuses it with a reason. A run belongs to the plan
 it began with. What a run asked is noted by its digest, so that a restart does not make a hospital
-forget that a question has had its answer.
+forget that a question has had its answer; and how far each ledger was, so that an older copy of it
+is found out.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from aegis.errors import BadInput, DataError
+from aegis.hospital.chain import Head
 from aegis.plan import Plan
 
 Status: TypeAlias = Literal["pending", "approved", "refused"]
@@ -35,6 +37,7 @@ _SCHEMA = (
     """CREATE TABLE answers (
     run TEXT NOT NULL, question TEXT NOT NULL, digest TEXT NOT NULL,
     PRIMARY KEY (run, question))""",
+    "CREATE TABLE ledgers (ledger TEXT PRIMARY KEY, rows INTEGER NOT NULL, sha256 TEXT NOT NULL)",
     "CREATE TABLE policies (sha256 TEXT NOT NULL, signed TEXT PRIMARY KEY, seen TEXT NOT NULL)",
 )
 
@@ -157,6 +160,20 @@ class Decisions:
         with self._change():
             row = (sha256, signed, _now())
             self._db.execute("INSERT OR IGNORE INTO policies VALUES (?,?,?)", row)
+
+    def ledger_head(self, ledger: str) -> Head | None:
+        """How far the ledger of this name was when it was last charged: the ``witness`` to open it
+        with, so that a copy from before is found out."""
+        found = self._all("SELECT rows, sha256 FROM ledgers WHERE ledger=?", (ledger,))
+        return Head(*found[0]) if found else None
+
+    def saw_ledger(self, ledger: str, head: Head) -> None:
+        with self._change():
+            self._db.execute(
+                "INSERT INTO ledgers VALUES (?,?,?) ON CONFLICT (ledger) DO UPDATE SET "
+                "rows=excluded.rows, sha256=excluded.sha256 WHERE excluded.rows > rows",
+                (ledger, head.rows, head.sha256),
+            )
 
     def close(self) -> None:
         self._db.close()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -18,9 +19,18 @@ import numpy as np
 
 from aegis.errors import AegisError
 from aegis.messages import Ask, Evaluate, Invite, Request, Statistics, Train
-from aegis.messages.stages import Advertise, Confirm, Mask
+from aegis.messages.stages import (
+    Advertise,
+    Advertised,
+    Confirm,
+    Mask,
+    Opened,
+    Share,
+    Stage,
+    Unmask,
+)
 from aegis.tasks.bounded import Bounded, read_preparation
-from aegis.tasks.images import ImageFeatures
+from aegis.tasks.image_features import ImageFeatures
 from aegis.tasks.task import Schema
 
 LARGEST = 1e12
@@ -89,14 +99,31 @@ def _kinds(request: Request) -> list[tuple[str, bool]]:
             found += [
                 ("attempt", _whole(request.attempt)),
                 ("purpose", isinstance(request.purpose, str)),
+                *_of_stage(request),
             ]
-            if isinstance(request, Advertise | Confirm):
-                named = request.hospitals if isinstance(request, Advertise) else request.survivors
-                found.append(("list of hospitals", _names(named)))
-            if isinstance(request, Mask):
-                good = isinstance(request.inner, Statistics | Train | Evaluate)
-                found.append(("question inside", good))
     return found
+
+
+def _of_stage(stage: Stage) -> list[tuple[str, bool]]:
+    match stage:
+        case Advertise():
+            named = ("list of hospitals", _names(stage.hospitals))
+            return [named, ("list of anchors", _bytes_by_name(stage.anchors))]
+        case Share():
+            keys = stage.advertised
+            good = isinstance(keys, tuple) and all(isinstance(one, Advertised) for one in keys)
+            return [("list of keys", good)]
+        case Mask():
+            good = isinstance(stage.inner, Statistics | Train | Evaluate)
+            return [("question inside", good), ("list of shares", _bytes_by_name(stage.shares))]
+        case Confirm():
+            return [("list of hospitals", _names(stage.survivors))]
+        case Unmask():
+            return [("list of signatures", _bytes_by_name(stage.confirmations))]
+        case Opened():
+            total = stage.total
+            good = isinstance(total, np.ndarray) and total.ndim == 1 and total.dtype.kind == "u"
+            return [("opened sum", good), ("list of hospitals", _names(stage.survivors))]
 
 
 @dataclass(frozen=True)
@@ -224,17 +251,22 @@ def _names(value: Any) -> bool:
     return isinstance(value, tuple) and all(isinstance(name, str) for name in value)
 
 
+def _bytes_by_name(value: Any) -> bool:
+    if not isinstance(value, Mapping):
+        return False
+    return all(isinstance(k, str) and isinstance(v, bytes) for k, v in value.items())
+
+
 def _vector(value: Any) -> bool:
     return isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind == "f"
 
 
 def _words(vocabulary: Any) -> bool:
-    try:
-        named = dict(vocabulary)
-        listed = [list(words) for words in named.values() if not isinstance(words, str)]
-    except (TypeError, ValueError):
+    if not isinstance(vocabulary, Mapping):
         return False
-    if len(listed) != len(named) or sum(map(len, listed)) > MOST_WORDS:
+    lists = list(vocabulary.values())
+    if not all(isinstance(words, tuple) for words in lists):
         return False
-    every = [*named, *(word for words in listed for word in words)]
-    return all(isinstance(word, str) and len(word) <= LONGEST_WORD for word in every)
+    every = [*vocabulary, *(word for words in lists for word in words)]
+    good = all(isinstance(word, str) and len(word) <= LONGEST_WORD for word in every)
+    return good and len(every) <= MOST_WORDS

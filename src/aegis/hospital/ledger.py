@@ -201,8 +201,7 @@ class Ledger:
         return Spent(rdp, epsilon_pld(events, delta), delta, len(events))
 
     def head(self) -> Head:
-        last = self.rows()[-1]
-        return Head(last.number, last.sha256)
+        return self._chain.head()
 
     def rows(self) -> list[Row]:
         return self._chain.rows()

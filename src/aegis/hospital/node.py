@@ -56,7 +56,7 @@ from aegis.privacy.filters import Cap
 from aegis.privacy.noise import SystemNoise
 from aegis.tasks.bounded import Bounded, read_preparation
 from aegis.tasks.groups import groupings
-from aegis.tasks.images import ImageFeatures
+from aegis.tasks.image_features import ImageFeatures
 from aegis.tasks.models import Perceptron, network
 from aegis.tasks.preparation import Preparation, tally, vocabulary, with_vocabulary
 from aegis.tasks.task import find_task
@@ -138,6 +138,7 @@ class Node:
     is where people approve plans, where the policy asks for a person, and what keeps it known
     through a restart what was asked. ``approve`` may have one more say on a plan: it returns a
     reason to refuse, or nothing.
+    ``features`` is a folder of this hospital's own, where what its images become is kept.
     ``advised`` hears (run, round, advice) where a run's privacy budget asks for another action than
     in the round before; without it the log does."""
 
@@ -151,6 +152,7 @@ class Node:
         advised: Callable[[str, int, Advice], None] | None = None,
         seal: Seal | None = None,
         decisions: Decisions | None = None,
+        features: Path | None = None,
     ) -> None:
         self.site = site
         self.account = account
@@ -160,7 +162,7 @@ class Node:
         self._noise = SystemNoise()
         self._memory = memory or VolatileMemory()
         self._approve = approve
-        self._designs = Designs(site)
+        self._designs = Designs(site, features)
         self._runs: dict[str, Agreed] = {}
         self._own: dict[str, str] = {}
         self._advised = advised or self._log_advice
@@ -350,17 +352,21 @@ class Node:
             held_out=len(self.site.test),
             schema_sha256=self.site.schema.sha256,
             policy_sha256=self.policy.sha256,
+            approval=self._approval(plan),
             resources=self.site.resources,
             identity="" if self._seal is None else self._seal.key.public.hex,
             anchor=b"" if beacon is None else beacon.anchor,
             scores=self.policy.scores,
         )
 
+    def _approval(self, plan: Plan) -> str:
+        """Who lets this plan in: the policy's signature where it names the plan, a person
+        otherwise, unless the policy leaves it to its own limits."""
+        return "policy" if plan.sha256 in self.policy.plans else self.policy.approval
+
     def _undecided(self, run: str, plan: Plan) -> str | None:
-        """Why nobody here has let this plan in, or nothing. The policy's signature does where it
-        names the plan, a person otherwise, unless the policy leaves it to its own limits."""
-        policy = self.policy
-        if plan.sha256 in policy.plans or policy.approval == "automatic":
+        """Why nobody here has let this plan in, or nothing."""
+        if self._approval(plan) != "person":
             return None
         if self._decisions is None:
             return "plans are approved by a person here, and there is no record of approvals"

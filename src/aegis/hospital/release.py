@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from aegis import codec
-from aegis.errors import BadInput, DataError
-from aegis.hospital.ledger import Exhausted, Ledger
+from aegis.errors import BadInput
+from aegis.hospital.ledger import Exhausted, Head, Ledger
 from aegis.messages import Counts, Refusal, Reply, Scores, Tally, Update
 from aegis.privacy.accounting import Event
 from aegis.privacy.filters import Cap
@@ -26,10 +26,12 @@ KEPT = (Update, Tally, Scores, Counts)
 
 @dataclass(frozen=True)
 class Account:
-    """A hospital's ledger and the most its policy lets these data ever spend."""
+    """A hospital's ledger and the most its policy lets these data ever spend. ``seen`` is told the
+    ledger's head after each charge, for whoever remembers it (``Decisions.saw_ledger``)."""
 
     ledger: Ledger
     cap: Cap
+    seen: Callable[[Head], None] | None = None
 
     def within(self, cap: Cap | None) -> Account:
         """This account with a cap that is no looser than ``cap``."""
@@ -37,7 +39,7 @@ class Account:
             return self
         own = self.cap
         tighter = Cap(min(own.epsilon, cap.epsilon), min(own.delta, cap.delta), own.order)
-        return Account(self.ledger, tighter)
+        return replace(self, cap=tighter)
 
     def kept(self, run: str, round: int, purpose: str) -> Reply | None:
         """The reply that was stored for this question."""
@@ -54,6 +56,8 @@ class Account:
         answer = self.ledger.reserve(run, round, purpose, event, self.cap, budget)
         if isinstance(answer, Exhausted):
             return Refusal(run, round, hospital, answer.reason)
+        if self.seen is not None and not answer.repeated:
+            self.seen(self.ledger.head())
         return None
 
     def store(self, purpose: str, reply: Reply, run: str = "") -> Reply:
@@ -92,7 +96,9 @@ def site_sha256(parts: Sequence[Rows]) -> str:
     plan calls training rows, another tests on, and both spend one ledger."""
     rows = below(parts)
     if isinstance(rows.inputs, np.ndarray):
-        rows = rows.take(np.argsort([image.tobytes() for image in rows.inputs]))
+        pixels, labels = rows.inputs, rows.labels.tolist()
+        first = sorted(range(len(rows)), key=lambda n: (pixels[n].tobytes(), labels[n]))
+        rows = rows.take(np.array(first, dtype=np.intp))
     else:
         order = np.lexsort([rows.labels, *(rows.inputs[name] for name in sorted(rows.inputs))])
         rows = rows.take(order)
@@ -104,7 +110,7 @@ def rows_sha256(rows: Rows) -> str:
     digest = hashlib.sha256(rows.labels.tobytes())
     if isinstance(rows.inputs, np.ndarray):
         digest.update(f"{rows.inputs.shape} {rows.inputs.dtype}".encode())
-        digest.update(np.ascontiguousarray(rows.inputs))
+        digest.update(rows.inputs.tobytes())
         return digest.hexdigest()
     for name in sorted(rows.inputs):
         values = rows.inputs[name]

@@ -6,7 +6,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import sqlite3
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +19,7 @@ from numpy.typing import NDArray
 
 from aegis.messages import Part
 from aegis.tasks.bounded import read_preparation
+from aegis.tasks.image_features import ImageFeatures
 from aegis.tasks.preparation import Preparation
 from aegis.tasks.task import Rows, Schema, below
 
@@ -42,10 +46,11 @@ class Site:
 
 
 class Designs:
-    """Design matrices of one site, built once for each preparation."""
+    """Design matrices of one site, built once for each preparation. Those of images take long: in
+    ``folder``, which only this hospital reads, they outlive the process."""
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
+    def __init__(self, site: Site, folder: Path | None = None) -> None:
+        self._site, self._folder = site, folder
         self._built: dict[tuple[str, str], NDArray[np.floating]] = {}
 
     def of(self, what: str, preparation: str, dtype: np.dtype[np.floating]) -> NDArray[np.floating]:
@@ -58,9 +63,38 @@ class Designs:
                     rows = self._site.validation
                 case _:
                     rows = self._site.test
-            prepared = read_preparation(preparation) if preparation else Preparation(())
-            self._built[key] = np.ascontiguousarray(prepared.apply(rows), dtype=dtype)
+            self._built[key] = np.ascontiguousarray(self._design(rows, preparation), dtype=dtype)
         return self._built[key]
+
+    def _design(self, rows: Rows, preparation: str) -> NDArray[np.float64]:
+        prepared = read_preparation(preparation) if preparation else Preparation(())
+        if self._folder is None or not isinstance(prepared, ImageFeatures):
+            return prepared.apply(rows)
+        digest = hashlib.sha256(preparation.encode())
+        assert isinstance(rows.inputs, np.ndarray)
+        digest.update(f"{rows.inputs.dtype} {rows.inputs.shape}".encode())
+        digest.update(rows.inputs.tobytes())
+        path = self._folder / f"{digest.hexdigest()}.npy"
+        with suppress(OSError, ValueError, EOFError):
+            kept: NDArray[np.float32] = np.load(path, allow_pickle=False)
+            if kept.shape == (len(rows), prepared.components) and kept.dtype == np.float32:
+                return np.asarray(kept, dtype=np.float64)
+        design = prepared.apply(rows)
+        with suppress(OSError):  # a full disk costs time, not the run
+            _keep(path, design.astype(np.float32))
+        return design
+
+
+def _keep(path: Path, design: NDArray[np.float32]) -> None:
+    # Sensitive: made of one hospital's patients; for its own eyes.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    arriving = path.with_name(f".{path.stem}.{os.getpid()}.part")
+    try:
+        with open(os.open(arriving, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            np.save(file, design)
+        os.replace(arriving, path)
+    finally:
+        arriving.unlink(missing_ok=True)
 
 
 class Memory(Protocol):

@@ -20,6 +20,7 @@ from aegis.identity.keys import PublicKey, SigningKey
 from aegis.identity.sealing import SealingKey, SealingPublic
 
 ROTATION = "aegis/rotation/v1"
+KEY_CHANGE = "aegis/key-change/v1"  # the old key signs the new one's 32 bytes, for the audit log
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 
@@ -94,13 +95,15 @@ class PublicIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """``time`` is UTC seconds. Both signatures cover the old and the new identity and the time."""
+    """``time`` is UTC seconds. ``by_old`` and ``by_new`` cover the old and the new identity and the
+    time; ``handover`` is the old key's signature on the new one alone, as the audit log has it."""
 
     old: PublicIdentity
     new: PublicIdentity
     time: int
     by_old: bytes
     by_new: bytes
+    handover: bytes
 
     @staticmethod
     def statement(old: PublicIdentity, new: PublicIdentity, time: int) -> bytes:
@@ -113,11 +116,13 @@ class Rotation:
                 f"a rotation from {self.old.name} to {self.new.name}", "a new key for the same name"
             )
         statement = self.statement(self.old, self.new, self.time)
-        for key, signature, which in (
-            (self.old.signing, self.by_old, "old"),
-            (self.new.signing, self.by_new, "new"),
+        old, new = self.old.signing, self.new.signing
+        for key, domain, data, signature, which in (
+            (old, ROTATION, statement, self.by_old, "old"),
+            (new, ROTATION, statement, self.by_new, "new"),
+            (old, KEY_CHANGE, new.raw, self.handover, "old"),
         ):
-            if not key.verifies(ROTATION, statement, signature):
+            if not key.verifies(domain, data, signature):
                 raise CheckFailed(
                     f"the rotation of {self.old.name} is not signed by its {which} key",
                     way_out="Ask the hospital, by telephone, whether it changed its keys",
@@ -130,6 +135,7 @@ class Rotation:
             "time": self.time,
             "by_old": self.by_old.hex(),
             "by_new": self.by_new.hex(),
+            "handover": self.handover.hex(),
         }
 
     @classmethod
@@ -141,6 +147,7 @@ class Rotation:
                 int(document["time"]),
                 bytes.fromhex(document["by_old"]),
                 bytes.fromhex(document["by_new"]),
+                bytes.fromhex(document["handover"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"this is no rotation ({error})", "ask for it again") from error
@@ -175,6 +182,7 @@ class Identity:
             time,
             self.signing.sign(ROTATION, statement),
             fresh.signing.sign(ROTATION, statement),
+            self.signing.sign(KEY_CHANGE, fresh.public.signing.raw),
         )
         return Identity(self.name, fresh.signing, fresh.sealing, (*self.rotations, rotation))
 

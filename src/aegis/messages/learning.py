@@ -96,7 +96,7 @@ class Enrolled:
     """``schema_sha256`` is the digest of the table the hospital holds, ``resources`` what it
     declares for resource-based selection (a relative speed, above 0), ``identity`` its public
     signing key in hexadecimal, ``anchor`` the end of its hash chain where groups are drawn,
-    ``scores`` how its policy lets scores out."""
+    ``scores`` how its policy lets scores out, ``approval`` who let the plan in."""
 
     run: str
     round: int
@@ -109,6 +109,7 @@ class Enrolled:
     identity: str = ""
     anchor: bytes = b""
     scores: Sharing = "shared"
+    approval: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from aegis.plan.plan import Plan, follows_noise_rule, noises_steps, noises_updates
-from aegis.privacy.dpgd import DpGdSchedule, noise_multiplicity, plan_rounds
+from aegis.privacy.dpgd import IMAGES, TABLES, DpGdSchedule, noise_multiplicity, plan_rounds
+from aegis.tasks.task import find_task
 
 
 def schedule(plan: Plan, examples: int, hospitals: int, features: int) -> DpGdSchedule:
@@ -23,9 +24,16 @@ def schedule(plan: Plan, examples: int, hospitals: int, features: int) -> DpGdSc
     multiplicity: float = hospitals
     if privacy.mechanism == "distributed":
         multiplicity = noise_multiplicity(hospitals, plan.quorum(hospitals), privacy.colluding)
-    statistics = None if plan.data.standardize == "federated" else False
+    images = find_task(plan.task).schema.image is not None
+    statistics = None if plan.data.standardize == "federated" and not images else False
     found = plan_rounds(
-        examples, features, multiplicity, privacy.epsilon_budget, privacy.delta, statistics
+        examples,
+        features,
+        multiplicity,
+        privacy.epsilon_budget,
+        privacy.delta,
+        statistics,
+        IMAGES if images else TABLES,
     )
     rounds = plan.federated.num_rounds or found.rounds
     clip = privacy.max_grad_norm or found.clip

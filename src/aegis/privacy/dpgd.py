@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,11 @@ RECORD_SCALE = 0.45
 STATISTICS_BOUND = 0.46
 STATISTICS_SHARE = 0.1
 STATISTICS_FROM = 8.0
+
+Travel: TypeAlias = tuple[float, float]
+"""How far steps may go in all, in clips: for each unit of ``snr``, and at most."""
+TABLES: Travel = (10.0, 1500.0)
+IMAGES: Travel = (50.0, 15000.0)
 
 Grid = NDArray[np.int64]
 Matrix = NDArray[np.float64]
@@ -108,9 +114,11 @@ def plan_rounds(
     epsilon: float,
     delta: float,
     statistics: bool | None = None,
+    travel: Travel = TABLES,
 ) -> DpGdSchedule:
     """The noise-level rule. ``examples`` counts all hospitals' training rows, ``features`` the
-    columns without the intercept; ``statistics: None`` leaves the statistics round to the rule."""
+    columns without the intercept; ``statistics: None`` leaves the statistics round to the rule.
+    ``travel`` is ``IMAGES`` for the many small numbers that an image becomes."""
     if examples < 1 or features < 1:
         raise BadInput(f"{examples} examples with {features} features leave nothing to learn")
     if not (math.isfinite(multiplicity) and multiplicity >= 1):
@@ -123,7 +131,7 @@ def plan_rounds(
         left = math.sqrt(mu**2 - mu_statistics**2)
     snr = per_mu * left
     rounds = min(80, max(5, round(6 * math.sqrt(snr))))
-    travel = min(1500.0, max(4.0, 10 * snr))
+    far = min(travel[1], max(4.0, travel[0] * snr))
     return DpGdSchedule(
         examples=examples,
         features=features,
@@ -131,7 +139,7 @@ def plan_rounds(
         mu=mu,
         mu_statistics=mu_statistics,
         rounds=rounds,
-        learning_rate=travel / (rounds * CLIP),
+        learning_rate=far / (rounds * CLIP),
         clip=CLIP,
         noise_sd=CLIP * math.sqrt(rounds) / left,
         statistics_sd=statistics_bound(features) / mu_statistics if spend else 0.0,

@@ -78,7 +78,7 @@ def _personal(row: Mapping[str, Any]) -> tuple[str, ...]:
     personal = mapping(row.get("personal"))
     how = str(personal.get("how") or "n/a: not recorded")
     if n is not None and n < SMALL:
-        return (name, FEWER, TOO_FEW, "withheld", "withheld", "withheld", "withheld", how)
+        return (name, FEWER, *["withheld"] * 5, how)
     change = measure(row.get("tuned_difference"))
     loss = mapping(personal.get("log_loss"))
     value, pair = number(loss.get("difference")), interval_of(loss, "")

@@ -329,7 +329,7 @@ def _hospital(one: Mapping[str, Any]) -> tuple[str, ...]:
             if saved is None or pair is None
             else f"{_minus(saved, 3)} ({_minus(pair[0], 3)} to {_minus(pair[1], 3)})"
         ),
-        "recalibrate here" if again.get("advised") is True else "use as it is",
+        "recalibrate here" if again.get("advised") is True else "no measurable gain",
     )
 
 

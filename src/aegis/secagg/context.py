@@ -23,14 +23,15 @@ MOST = 128  # hospitals: every pair of them agrees on a key
 
 def framed(*parts: bytes | str | int) -> bytes:
     """The parts behind their lengths: no two lists of parts give the same bytes."""
-    found = []
-    for part in parts:
-        if isinstance(part, int):
-            part = part.to_bytes(8, "big")
-        elif isinstance(part, str):
-            part = part.encode()
-        found.append(len(part).to_bytes(4, "big") + part)
-    return b"".join(found)
+    return b"".join(map(_behind_its_length, parts))
+
+
+def _behind_its_length(part: bytes | str | int) -> bytes:
+    if isinstance(part, str):
+        part = part.encode()
+    elif isinstance(part, int):
+        part = part.to_bytes(8, "big")
+    return len(part).to_bytes(4, "big") + part
 
 
 class Named(Protocol):

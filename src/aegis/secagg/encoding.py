@@ -88,6 +88,17 @@ class Encoding:
         head = f"aegis/encoding/v1\0{self.ring_bits}\0{self.hospitals}\n"
         return hashlib.sha256((head + "".join(lines)).encode()).hexdigest()
 
+    def among(self, hospitals: int, below: int) -> None:
+        """Raises ``BadInput`` where so many hospitals are too many, or may sum up to ``below``."""
+        most = max(slot.reach for slot in self.slots) * hospitals
+        if hospitals > self.hospitals or most >= below:
+            raise BadInput(
+                f"a sum of {hospitals} hospitals reaches 2^{most.bit_length()}",
+                f"its checksum holds below 2^{below.bit_length() - 1}, its encoding for "
+                f"{self.hospitals} hospitals",
+                "Lower the bound or the scale of its widest slot",
+            )
+
     def encode(self, values: Mapping[str, NDArray[Any]]) -> Ring:
         """The ring's integers of all slots. Values may have any shape of the slot's size, floats
         or integers; on the grid they are exact. Raises ``DataError`` for a number that is not

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from aegis import codec
-from aegis.errors import BadInput, CheckFailed, DataError
+from aegis.errors import CheckFailed, DataError
 from aegis.identity.roster import Roster
 from aegis.messages.stages import (
     Advertised,
@@ -106,13 +106,7 @@ class Participant:
 
     @encoding.setter
     def encoding(self, encoding: Encoding) -> None:
-        size = len(self.roster.names)
-        most = max(slot.reach for slot in encoding.slots) * size
-        if size > encoding.hospitals or most >= checksum.LARGEST_SUM:
-            raise BadInput(
-                f"a sum of {size} hospitals reaches 2^{most.bit_length()}",
-                f"the checksum holds below 2^60, the encoding for {encoding.hospitals}",
-            )
+        encoding.among(len(self.roster.names), below=checksum.LARGEST_SUM)
         self._encoding = encoding
 
     def advertise(self) -> Advertised:

@@ -5,10 +5,11 @@ and t of all are left. Groups are drawn from the reveals that the hospitals sign
 advertise; no party chooses them. A group of g hides one member from the coordinator and g - 2
 colluding members, however it was drawn.
 
-There is no sparse graph of neighbours (Bell et al., CCS 2020). It saves work above 100 hospitals,
-and its privacy is a statement about a graph that the coordinator had no hand in; here a coordinator
-that sees the reveals first may still choose which t of n hospitals it calls present, and among that
-many draws it finds one that surrounds a victim with colluders. The complete graph has no such draw.
+There is no sparse graph of neighbours (Bell et al., CCS 2020). At 100 hospitals, a third of them
+colluding and a third lost, it takes 67 of 99 neighbours to fail less often than 2^-40: little is
+saved. And that holds for a graph that the coordinator had no hand in, while ours sees the reveals
+first and may still choose which of 2^88 sets of hospitals it calls present, until a draw surrounds
+its victim with colluders. The complete graph has no draw.
 """
 
 from __future__ import annotations

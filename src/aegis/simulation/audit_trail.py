@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Mapping, Sized
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,6 +40,7 @@ from aegis.simulation.evidence import gathered
 from aegis.simulation.seals import keys_of_run, simulated_keys
 from aegis.store.audit_log import AuditLog
 from aegis.store.checkpoint import OWN, digest
+from aegis.store.handing_over import hand_over
 from aegis.store.home import Home
 from aegis.store.journal import Journal
 from aegis.store.note import Note
@@ -176,13 +178,15 @@ def coordinator_key(home: Home) -> SigningKey:
     if not keys.path(COORDINATOR).exists():
         keys.write(Identity.generate(COORDINATOR))
     try:
-        return keys.read(COORDINATOR).signing
+        identity = keys.read(COORDINATOR, os.environ.get("AEGIS_KEY_PASSPHRASE") or None)
     except BadInput as error:
         raise BadInput(
             f"the coordinator's key cannot be used here: {error.value}",
             error.need,
             f"{error.way_out or 'It signs the audit log'}; or simulate in another AEGIS_HOME",
         ) from error
+    hand_over(home.audit_log, identity)
+    return identity.signing
 
 
 def _cosigned(witness: LogWitness, request: Witness) -> Cosigned | Refusal:

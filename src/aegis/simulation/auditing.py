@@ -102,7 +102,8 @@ def _federated_fit(fitted: Fitted) -> Callable[[Patients, int], Predict]:
     kind = study.plan.model.init or ("uniform" if model.hidden else "zeros")
 
     # Full-batch sums do not care who adds them, so one hospital with all rows is the same recipe.
-    exact = study.plan.training.solver in ("newton", "gradient")
+    sums = study.rule.needs == "sum"
+    exact = sums and study.plan.training.solver in ("newton", "gradient")
 
     def fit(patients: Patients, seed: int) -> Predict:
         if exact:
@@ -178,4 +179,7 @@ def _quiet(plan: Plan) -> Plan:
     changes: dict[str, Any] = {"evaluation.every": 0, "federated.quorum": 1}
     if plan.trust == "masked":  # a sum is a sum, hidden or not
         changes |= {"trust": "open", "secure_aggregation.enabled": False}
+    if plan.rule != "fedavg":
+        changes["robust_aggregation.num_byzantine"] = plan.byzantine
+    changes["robust_aggregation.enable_detection"] = False
     return plan.edited(changes)

@@ -103,14 +103,28 @@ def _log(home: Home, run: str) -> dict[str, Any]:
 
 
 def _seal(log: AuditLog, run: str) -> Seal | None:
-    notes = log.checkpoints(OWN)
-    size = Checkpoint.parse(Note.parse(notes[-1]).text).size if notes else 0
-    for entry in reversed(log.entries(OWN)[:size]):
-        fields = json.loads(entry.data)
-        if fields.get("event") == "RunSealed" and fields.get("run") == run:
-            proof = log.inclusion(OWN, entry.number, size)
-            return Seal(entry.number, entry.data, proof, notes[-1])
+    """The run's last entry in the coordinator's own log, with the first checkpoint over it."""
+    own = [(entry, json.loads(entry.data)) for entry in log.entries(OWN)]
+    sealed = [e for e, fields in own if (fields["event"], fields["run"]) == ("RunSealed", run)]
+    roster = next((f for f in _fields(log, run) if f["event"] == "RosterFixed"), None)
+    if not sealed or roster is None:
+        return None
+    number = sealed[-1].number
+    for note in log.checkpoints(OWN):
+        size = Checkpoint.parse(Note.parse(note).text).size
+        if size >= number:
+            key, handovers = roster["coordinator"], list[tuple[str, str]]()
+            for _, fields in own[:size]:
+                if fields["event"] == "KeyChanged" and fields["before"] == key:
+                    key = fields["after"]
+                    handovers.append((key, fields["signature"]))
+            proof = log.inclusion(OWN, number, size)
+            return Seal(number, sealed[-1].data, proof, note, tuple(handovers))
     return None
+
+
+def _fields(log: AuditLog, run: str) -> list[dict[str, Any]]:
+    return [json.loads(entry.data) for entry in log.entries(run)]
 
 
 def _database(home: Home, run: str) -> dict[str, Any]:
@@ -198,6 +212,7 @@ def exported(evidence: Evidence) -> bytes:
             "entry": seal.entry.decode("ascii"),
             "proof": [one.hex() for one in seal.proof],
             "checkpoint": seal.checkpoint,
+            "handovers": [list(one) for one in seal.handovers],
         },
     }
     digest = hashlib.sha256(canonical(body)).hexdigest()
@@ -242,6 +257,7 @@ def imported(data: bytes) -> Evidence:
                 seal["entry"].encode(),
                 tuple(bytes.fromhex(one) for one in seal["proof"]),
                 seal["checkpoint"],
+                tuple((after, signature) for after, signature in seal["handovers"]),
             ),
             unreadable=unreadable,
         )

@@ -56,12 +56,14 @@ class Database:
 @dataclass(frozen=True)
 class Seal:
     """The last word on a run in the coordinator's own log: entry ``number``, and the proof that it
-    is in the log that ``checkpoint`` signs."""
+    is in the log that ``checkpoint`` signs. ``handovers`` are the keys, with the signatures of the
+    ones before them (hexadecimal), from the run's to the one that signed."""
 
     number: int
     entry: bytes
     proof: tuple[bytes, ...]
     checkpoint: str
+    handovers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

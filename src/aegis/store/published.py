@@ -170,7 +170,7 @@ def database_faults(evidence: Evidence, log: Sequence[Fields], finished: bool) -
 
 
 def _broken(name: str, ledger: LedgerFile) -> Fault | None:
-    previous, reserved = "", set()
+    previous, reserved, stored = "", set(), set()
     for number, row in enumerate(ledger.rows, 1):
         where, key = f"ledger of {name}, row {number}", (row.run, row.round, row.purpose)
         sound = row.number == number and row.sha256 == row.chained(previous)
@@ -181,9 +181,14 @@ def _broken(name: str, ledger: LedgerFile) -> Fault | None:
                 return Fault(where, "it answers what was never charged")
             if ledger.payloads.get(key, row.detail) != row.detail:
                 return Fault(where, "the bytes of its answer were changed")
+            stored.add(key)
         reserved.add(key)
         previous = row.sha256
-    return None if ledger.rows else Fault(f"ledger of {name}, row 1", "it has lost its rows")
+    if not ledger.rows:
+        return Fault(f"ledger of {name}, row 1", "it has lost its rows")
+    if ledger.payloads.keys() - stored:
+        return Fault(f"ledger of {name}", "it keeps an answer that it never stored")
+    return None
 
 
 def _parsed(history: Sequence[tuple[int, str]]) -> dict[int, Any]:

@@ -16,9 +16,8 @@ from typing import Any
 from aegis.errors import BadInput, CheckFailed
 from aegis.store.home import Home, write_whole
 from aegis.store.journal import Journal
-from aegis.tasks.bounded import Bounded, read_preparation
+from aegis.tasks.bounded import Prepared, read_preparation
 from aegis.tasks.models import Perceptron, model_bytes
-from aegis.tasks.preparation import Preparation
 
 LEAST = 4
 
@@ -37,7 +36,7 @@ class Version:
         return Perceptron(shape["inputs"], tuple(shape["hidden"]), tuple(shape["dropout"]))
 
     @property
-    def preparation(self) -> Preparation | Bounded:
+    def preparation(self) -> Prepared:
         return read_preparation(self.card["preparation"])
 
 

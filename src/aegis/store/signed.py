@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from aegis.errors import AegisError
+from aegis.identity.identity import KEY_CHANGE
 from aegis.identity.keys import PublicKey
 from aegis.store.audit_log import canonical
 from aegis.store.checkpoint import Checkpoint, digest, read
 from aegis.store.evidence import Evidence, Fault
 from aegis.store.merkle import Tree, leaf_hash
 from aegis.store.note import WITNESS, Note, Verifier, key_name, seconds_of
-
-KEY_CHANGE = "aegis/key-change/v1"  # the old key signs the new key's 32 bytes under this
 
 Fields: TypeAlias = Mapping[str, Any]
 Signed: TypeAlias = tuple[Note, Checkpoint]

@@ -21,6 +21,8 @@ from itertools import islice, pairwise
 from typing import Any
 
 from aegis.errors import AegisError
+from aegis.identity.identity import KEY_CHANGE
+from aegis.identity.keys import PublicKey
 from aegis.store.checkpoint import OWN, digest, read
 from aegis.store.evidence import Evidence, Fault
 from aegis.store.lineage import commitment_faults, lineage_faults
@@ -225,7 +227,13 @@ def _sealed(
             yield Fault("seal", "the coordinator's own log does not say how this one ended")
         return
     note, own = read(seal.checkpoint, OWN)
-    if not keys or not note.signed(Verifier(own.origin, keys[-1].coordinator)):
+    signer = keys[-1].coordinator if keys else None
+    for after, signature in seal.handovers:
+        new = PublicKey(bytes.fromhex(after))
+        if signer is None or not signer.verifies(KEY_CHANGE, new.raw, bytes.fromhex(signature)):
+            yield Fault("seal", "the coordinator's key was changed without the old one's signature")
+        signer = new
+    if signer is None or not note.signed(Verifier(own.origin, signer)):
         yield Fault("seal", "the coordinator did not sign it")
     elif not included(leaf_hash(seal.entry), seal.number - 1, own.size, seal.proof, own.root):
         yield Fault("seal", "it is not in the coordinator's own log")

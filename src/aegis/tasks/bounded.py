@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aegis.errors import DataError
-from aegis.tasks.images import ImageFeatures
+from aegis.tasks.image_features import ImageFeatures
 from aegis.tasks.preparation import Feature, Preparation
 from aegis.tasks.public_map import indicator, public_map
 from aegis.tasks.task import Column, Rows, Schema

@@ -1,170 +1,66 @@
-"""Images as rows of numbers: scattering, evened out by a map that no patient had a part in.
+"""Files of images, read with limits: nothing is unpacked before its size is known to be sane.
 
-Per image and channel the scattering is brought to mean 0 and deviation 1 over its places, so that
-brightness and contrast of a scanner fall away. Neighbouring numbers still say much the same; the
-``basis`` of ``tasks.whitening``, learnt from invented images, turns them into few that do not. Each
-row then has norm 1. Everything is fixed by the size of the images: nothing is asked of anybody, and
-private training needs no bounds but these.
-
-What an image becomes depends on that image alone, so it is kept for the next time it is needed, in
-this process, under a digest of its pixels.
+What comes out is one array of grey images (n, height, width) of 8 bits, and their labels. This
+module knows the layouts that images come in; which classes count as ill is the task's to say.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
-from collections import OrderedDict
-from dataclasses import dataclass
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aegis.errors import DataError
-from aegis.tasks.preparation import Feature
-from aegis.tasks.scattering import Scattering
-from aegis.tasks.task import Picture, Rows
-from aegis.tasks.whitening import Whitening, whitening
+from aegis.tasks.task import Picture
 
-COMPONENTS = 1000
-MOST_PIXELS = 1 << 16
-
-_REMEMBERED = 20_000
-_ROOM = 1 - 1e-6  # for the rounding of a row to 32 bits
+MOST_BYTES = 1 << 30
 
 
-@dataclass(frozen=True)
-class ImageFeatures:
-    """A preparation of images of one size; like ``Bounded`` its rows have norm 1 at most."""
+def read_npz(
+    path: Path, parts: Sequence[str], picture: Picture, most: int = MOST_BYTES
+) -> list[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+    """For each part its images (n, height, width) and labels (n,) of 0 and 1, from an archive as
+    MedMNIST writes it: arrays called ``PART_images`` and ``PART_labels``.
 
-    image: Picture
-    scales: int = 2
-    directions: int = 8
-    components: int = COMPONENTS
-
-    @classmethod
-    def of(cls, image: Picture) -> ImageFeatures:
-        """Raises ``DataError`` for images that are too large for this recipe."""
-        if image.height * image.width > MOST_PIXELS:
-            raise DataError(
-                f"images of {image.height} x {image.width} are not scattered",
-                f"at most {MOST_PIXELS} pixels are",
-                "Make them smaller, or choose a network for images",
-            )
-        numbers = math.prod(Scattering(image.height, image.width).shape)
-        return cls(image, components=min(COMPONENTS, numbers))
-
-    @property
-    def scattering(self) -> Scattering:
-        return Scattering(self.image.height, self.image.width, self.scales, self.directions)
-
-    @property
-    def features(self) -> tuple[Feature, ...]:
-        return tuple(Feature("image", name) for name in self.names)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(f"texture {number + 1}" for number in range(self.components))
-
-    def apply(self, rows: Rows) -> NDArray[np.float64]:
-        """The design matrix (n, components), each row of norm 1 at most, without an intercept
-        column. Raises ``DataError`` for images of another size or kind."""
-        images = rows.inputs
-        size = (self.image.height, self.image.width)
-        if not isinstance(images, np.ndarray) or images.shape[1:] != size:
-            shape = getattr(images, "shape", None)
-            found = f"images of the shape {shape}" if shape else "a table"
-            raise DataError(f"{found} cannot be prepared", f"this model takes images of {size}")
-        return _known(self).of(images)
-
-    def compute(self, images: NDArray[Any]) -> NDArray[np.float32]:
-        """As ``apply``, of bare images (n, height, width), and nothing remembered."""
-        found = np.empty((len(images), self.components), np.float32)
-        if not len(images):
-            return found
-        even = whitening(self.scattering, self.components)
-        for at in range(0, len(images), 256):
-            flat = evened(self.scattering(brightness(images[at : at + 256])))
-            rows = even.apply(flat)
-            rows *= _ROOM / np.maximum(np.sqrt(np.einsum("nd,nd->n", rows, rows)), 1e-300)[:, None]
-            found[at : at + 256] = rows
-        return found
-
-    def to_json(self) -> str:
-        document = {
-            "image": [self.image.height, self.image.width],
-            "scattering": [self.scales, self.directions],
-            "whitening": [Whitening.VERSION, self.components],
-        }
-        return json.dumps(document, separators=(",", ":"))
-
-    @property
-    def sha256(self) -> str:
-        return hashlib.sha256(self.to_json().encode()).hexdigest()
-
-    @classmethod
-    def from_json(cls, text: str) -> ImageFeatures:
-        """Raises ``DataError`` for anything but what ``to_json`` writes for a size of image."""
-        try:
-            height, width = json.loads(text)["image"]
-            found = cls.of(Picture(height, width))
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise DataError(
-                f"the preparation in this request cannot be read ({error})"
-            ) from error
-        if found.to_json() != text:
-            raise DataError(
-                "the preparation in this request is not one that this version knows",
-                f"for images of {height} x {width} it is {found.to_json()}",
-            )
-        return found
+    Raises ``DataError`` for a file that is no such archive, would unpack to more than ``most``
+    bytes, or holds images of another size.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size > most:
+            raise DataError(f"{path} would unpack to {size:,} bytes", f"at most {most:,} are read")
+        with np.load(path, allow_pickle=False) as file:
+            found = [(file[f"{part}_images"], file[f"{part}_labels"]) for part in parts]
+    except KeyError as error:
+        raise DataError(
+            f"{path} holds no array called {str(error.args[0]).split()[0]}",
+            f"it needs images and labels of {', '.join(parts)}",
+        ) from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
+        raise DataError(f"{path} cannot be read as an archive of arrays ({error})") from error
+    return [
+        (_images(path, part, images, picture), _labels(path, part, labels, len(images)))
+        for part, (images, labels) in zip(parts, found, strict=True)
+    ]
 
 
-def brightness(images: NDArray[Any]) -> NDArray[np.floating]:
-    """Pixels from 0 to 1."""
-    if images.dtype == np.uint8:
-        return images.astype(np.float32) / np.float32(255)
-    return images.astype(np.float32)
+def _images(path: Path, part: str, images: NDArray[Any], picture: Picture) -> NDArray[np.uint8]:
+    size = (picture.height, picture.width)
+    if images.ndim != 3 or images.shape[1:] != size or images.dtype != np.uint8:
+        raise DataError(
+            f"{path}: {part}_images is an array {images.shape} of {images.dtype}",
+            f"grey images {size} of uint8 are wanted",
+        )
+    return images
 
 
-def evened(scattered: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(n, channels * places): each channel of each image with mean 0 and deviation 1."""
-    flat = scattered.reshape(*scattered.shape[:2], -1).astype(np.float64)
-    flat -= flat.mean(axis=2, keepdims=True)
-    spread = np.sqrt(np.einsum("ncp,ncp->nc", flat, flat) / flat.shape[2])
-    flat /= (spread + 1e-6)[:, :, None]
-    return flat.reshape(len(flat), -1)
-
-
-class _Known:
-    """Rows of images seen lately, by digest of their pixels."""
-
-    def __init__(self, features: ImageFeatures) -> None:
-        self._features = features
-        self._rows: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
-
-    def of(self, images: NDArray[Any]) -> NDArray[np.float64]:
-        kind = images.dtype.str.encode()
-        digests = [hashlib.blake2b(image.tobytes(), key=kind).digest() for image in images]
-        rows = self._rows
-        fresh = {d: n for n, d in enumerate(digests) if d not in rows}
-        computed = self._features.compute(images[list(fresh.values())])
-        here = {**{d: rows[d] for d in digests if d in rows}, **dict(zip(fresh, computed, strict=True))}
-        found = np.empty((len(images), self._features.components))
-        for place, digest in enumerate(digests):
-            found[place] = here[digest]
-        for digest, row in here.items():
-            rows[digest] = row
-            rows.move_to_end(digest)
-        while len(rows) > _REMEMBERED:
-            rows.popitem(last=False)
-        return found
-
-
-_KNOWN: dict[ImageFeatures, _Known] = {}
-
-
-def _known(features: ImageFeatures) -> _Known:
-    return _KNOWN.setdefault(features, _Known(features))
+def _labels(path: Path, part: str, labels: NDArray[Any], images: int) -> NDArray[np.int64]:
+    flat = labels.reshape(-1)
+    if len(flat) != images or flat.dtype.kind not in "ui" or not np.isin(flat, (0, 1)).all():
+        raise DataError(f"{path}: {part}_labels are not one 0 or 1 for each of {images} images")
+    return flat.astype(np.int64)

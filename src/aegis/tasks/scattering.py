@@ -50,27 +50,27 @@ class Scattering:
 
     @property
     def channels(self) -> int:
-        j, l = self.scales, self.directions
-        return 1 + j * l + j * (j - 1) // 2 * l * l
+        coarse, turned = self.scales, self.directions
+        return 1 + coarse * turned + coarse * (coarse - 1) // 2 * turned**2
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """(channels, height, width) of one image's numbers."""
         step = 2**self.scales
-        return self.channels, _padded(self.height, step) // step - 2, _padded(
-            self.width, step
-        ) // step - 2
+        return (
+            self.channels,
+            _padded(self.height, step) // step - 2,
+            _padded(self.width, step) // step - 2,
+        )
 
-    def __call__(
-        self, images: Array, dtype: type[np.float32] | type[np.float64] = np.float32
-    ) -> Array:
+    def __call__(self, images: Array, dtype: type[np.floating] = np.float32) -> Array:
         """(n, channels, h, w) of ``images`` (n, height, width), computed in ``dtype``."""
         if images.ndim != 3 or images.shape[1:] != (self.height, self.width):
             raise BadInput(
                 f"images of the shape {images.shape} do not fit",
                 f"(n, {self.height}, {self.width}) is wanted",
             )
-        filters = _filters(self, dtype)
+        filters = _filters(self, np.dtype(dtype))
         found = np.empty((len(images), *self.shape), dtype)
         for low in range(0, len(images), _STACK):
             here = images[low : low + _STACK]
@@ -81,11 +81,20 @@ class Scattering:
         return found
 
 
+def evened(scattered: NDArray[np.floating]) -> NDArray[np.float64]:
+    """(n, channels * places): each channel of each image with mean 0 and deviation 1."""
+    flat = scattered.reshape(*scattered.shape[:2], -1).astype(np.float64)
+    flat -= flat.mean(axis=2, keepdims=True)
+    spread = np.sqrt(np.einsum("ncp,ncp->nc", flat, flat) / flat.shape[2])
+    flat /= (spread + 1e-6)[:, :, None]
+    return flat.reshape(len(flat), -1)
+
+
 class _Filters:
     """``waves[j]`` (L, H, W) are the wavelets of scale j in the frequency domain, ``smooth[j]`` the
     matrices (rows, columns) that smooth a map of scale j and keep every pixel of the result."""
 
-    def __init__(self, plan: Scattering, dtype: type[np.floating]) -> None:
+    def __init__(self, plan: Scattering, dtype: np.dtype[np.floating]) -> None:
         step = 2**plan.scales
         self._plan, self._step = plan, step
         self._size = height, width = _padded(plan.height, step), _padded(plan.width, step)
@@ -93,7 +102,9 @@ class _Filters:
         self._rows = _reflected(plan.height, up, height)
         self._columns = _reflected(plan.width, left, width)
         self._waves = [
-            np.stack([_wavelet(height, width, j, l, plan.directions) for l in range(plan.directions)])
+            np.stack(
+                [_wavelet(height, width, j, at, plan.directions) for at in range(plan.directions)]
+            )
             for j in range(plan.scales)
         ]
         self._dtype = dtype
@@ -139,7 +150,8 @@ class _Filters:
             for part in parts[2:]:
                 total += part
             product = total
-        return np.abs(ifft2(product, overwrite_x=True))
+        moduli: Array = np.abs(ifft2(product, overwrite_x=True))
+        return moduli
 
     def _wave(self, scale: int, to: int) -> Array:
         """The wavelets of scale ``to`` for a map known at ``scale``: what is thinned out later is
@@ -152,12 +164,11 @@ class _Filters:
         return self._at[scale, to]
 
     def _smoothed(self, maps: Array, scale: int) -> Array:
-        flat = maps.reshape(len(maps), -1) @ self._smooth[scale]
+        flat: Array = maps.reshape(len(maps), -1) @ self._smooth[scale]
         return flat.reshape(len(maps), *self._plan.shape[1:])
 
     def _low_pass(self, length: int, scale: int) -> Array:
-        """(kept, length / 2^scale): smoothing by a Gaussian along one axis, thinning, borders off.
-        """
+        """(kept, length / 2^scale): along one axis, a Gaussian's smoothing at every place kept."""
         here = length // 2**scale
         sigma = 0.8 * 2 ** (self._plan.scales - 1)
         spread = np.exp(-(_around(length) ** 2) / (2 * sigma**2)).sum(axis=0)
@@ -165,11 +176,12 @@ class _Filters:
         response = _cropped(response[None], 1, 2**scale)[0]
         kernel = np.fft.ifft(response).real
         circulant = kernel[(np.arange(here)[:, None] - np.arange(here)) % here]
-        return circulant[:: self._step // 2**scale][1:-1]
+        kept: Array = circulant[:: self._step // 2**scale][1:-1]
+        return kept
 
 
 @cache
-def _filters(plan: Scattering, dtype: type[np.floating]) -> _Filters:
+def _filters(plan: Scattering, dtype: np.dtype[np.floating]) -> _Filters:
     return _Filters(plan, dtype)
 
 
@@ -202,7 +214,8 @@ def _wavelet(height: int, width: int, scale: int, direction: int, directions: in
     envelope /= 2 * 3.1415 * sigma**2 / slant
 
     def lapped(values: NDArray[Any]) -> NDArray[Any]:
-        return values.reshape(5, height, 5, width).sum(axis=(0, 2))
+        found: NDArray[Any] = values.reshape(5, height, 5, width).sum(axis=(0, 2))
+        return found
 
     bell, wave = lapped(envelope), lapped(envelope * np.exp(1j * frequency * along))
     found: Array = np.fft.fft2(wave - wave.sum() / bell.sum() * bell).real

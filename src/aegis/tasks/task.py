@@ -101,7 +101,7 @@ def below(parts: Sequence[Rows]) -> Rows:
     else:
         names = list(parts[0].inputs)
         inputs = {
-            name: np.concatenate([part.inputs[name] for part in parts])  # type: ignore[call-overload]
+            name: np.concatenate([part.inputs[name] for part in parts])
             for name in names
         }
     shared = [name for name in parts[0].attributes if all(name in p.attributes for p in parts)]

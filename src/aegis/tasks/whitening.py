@@ -25,7 +25,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from aegis.tasks.scattering import Scattering
+from aegis.tasks.scattering import Scattering, evened
 
 Matrix = NDArray[np.float64]
 
@@ -85,8 +85,6 @@ def cache_folder() -> Path:
 def learnt(scattering: Scattering, components: int, images: int = IMAGES) -> Whitening:
     """The strongest ``components`` axes of so many invented images, and no more than there are;
     what is missing is filled with zeros."""
-    from aegis.tasks.images import evened
-
     flat = np.concatenate(
         [
             evened(scattering(part, np.float64))
