@@ -33,7 +33,8 @@ MEASURED_WITH = (
 def source_of_the_cells() -> str:
     digest = hashlib.sha256()
     for path in sorted(path for pattern in MEASURED_WITH for path in ROOT.glob(pattern)):
-        digest.update(path.read_bytes())
+        if path.name != "anomaly.py":  # flags hospitals, changes no model
+            digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

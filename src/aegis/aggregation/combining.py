@@ -130,7 +130,8 @@ def admit(rule: Rule, updates: Matrix, weights: NDArray[np.floating], context: C
             "it needs one row of float32 or float64 numbers per hospital",
         )
     count = len(rows)
-    names = context.names or tuple(str(row) for row in range(count))
+    digits = len(str(count))
+    names = context.names or tuple(f"{row:0{digits}}" for row in range(count))
     voices = np.asarray(weights, dtype=np.float64)
     if len(names) != count or len(set(names)) != count or voices.shape != (count,):
         raise RunAborted(

@@ -200,7 +200,7 @@ def _gain(cells: _Cells, start: tuple[float, float]) -> tuple[float, float] | No
     total = int(cells.well.sum() + cells.ill.sum())
     sums, squares = 0.0, 0.0
     for _ in range(REPEATS):
-        for well, ill in zip(_dealt(cells.well, rng), _dealt(cells.ill, rng), strict=True):
+        for well, ill in _dealt(cells, rng):
             rest = _Cells(cells.logit, cells.well - well, cells.ill - ill)
             fitted = _fit(rest, slope=True, start=start)
             if fitted is None:
@@ -214,11 +214,17 @@ def _gain(cells: _Cells, start: tuple[float, float]) -> tuple[float, float] | No
     return mean, math.sqrt(variance / total)
 
 
-def _dealt(counts: NDArray[np.int64], rng: np.random.Generator) -> list[NDArray[np.int64]]:
-    """The patients of these bins dealt to folds at random, as counts by bin."""
-    owner = np.repeat(np.arange(len(counts)), counts)
+def _dealt(
+    cells: _Cells, rng: np.random.Generator
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """The patients dealt to folds at random, as (well, ill) by bin. Ill and well are dealt as one:
+    folds with equal shares of the ill would tell the intercept what it is to be judged on."""
+    both = np.concatenate([cells.well, cells.ill])
+    owner = np.repeat(np.arange(len(both)), both)
     fold = rng.permutation(len(owner)) % FOLDS
-    return [np.bincount(owner[fold == n], minlength=len(counts)) for n in range(FOLDS)]
+    dealt = [np.bincount(owner[fold == n], minlength=len(both)) for n in range(FOLDS)]
+    half = len(cells.well)
+    return [(one[:half], one[half:]) for one in dealt]
 
 
 def _around(value: float, spread: float) -> Interval:

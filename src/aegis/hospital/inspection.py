@@ -37,6 +37,7 @@ LARGEST = 1e12
 LEAST_SCALE = 1e-12
 LEAST_DEVIATION = 1e-6
 MOST_TEXT = 1_000_000
+MOST_ROUNDS = 2**31
 MOST_WORDS, LONGEST_WORD = 10_000, 200
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,99}")
 _RESERVED = ("questions",)  # accounts of the ledger that are no run's
@@ -97,7 +98,8 @@ def _kinds(request: Request) -> list[tuple[str, bool]]:
             ]
         case _:
             found += [
-                ("attempt", _whole(request.attempt)),
+                ("round", _whole(request.round) and 0 <= request.round < MOST_ROUNDS),
+                ("attempt", _whole(request.attempt) and 0 <= request.attempt < MOST_ROUNDS),
                 ("purpose", isinstance(request.purpose, str)),
                 *_of_stage(request),
             ]

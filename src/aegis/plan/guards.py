@@ -93,6 +93,13 @@ def rules(plan: Plan) -> Iterator[Fault]:
             )
         return
     yield from _unused(plan)
+    if plan.training.solver == "newton":
+        yield Fault(
+            ("training.solver", "robust_aggregation.method"),
+            f"training.solver: newton sends curvature, which robust_aggregation.method: {rule} "
+            "cannot judge number by number",
+            (Edit({"training.solver": "sgd"}), Edit(NO_RULE)),
+        )
     size, n = (GROUP if trust == "grouped" else 1), plan.asked
     seen = n // size
     share = trimmed(seen, 0, robust.trim_ratio) if rule in TRIMMING else 0

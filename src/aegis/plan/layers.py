@@ -177,6 +177,8 @@ def _preset(said: Layer) -> Iterator[tuple[str, Said]]:
         for path, unset in unused.get(preset.get("training.solver", ""), {}).items():
             if path in said and said[path].value != unset:
                 foreign = foreign or path
+        if preset.get("training.solver") == "newton" and _guarded(said):
+            foreign = foreign or "robust_aggregation.method"
     standing_back = another("model.name") or another("training.solver") or foreign
     if foreign:
         solver = preset["training.solver"]
@@ -185,6 +187,13 @@ def _preset(said: Layer) -> Iterator[tuple[str, Said]]:
     for path, value in preset.items():
         if not (standing_back and path.startswith(("model.", "training.", "server."))):
             yield path, Said(value, f"preset of {task}")
+
+
+def _guarded(said: Layer) -> bool:
+    """Whether a rule is asked for that looks at single updates."""
+    method, on = said.get("robust_aggregation.method"), said.get("robust_aggregation.enabled")
+    named = method is not None and method.value not in (None, "fedavg")
+    return named and (on is None or on.value is not False)
 
 
 def _fit_one_sum(hospitals: Said) -> bool:

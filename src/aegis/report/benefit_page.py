@@ -80,24 +80,26 @@ def _personal(row: Mapping[str, Any]) -> tuple[str, ...]:
     if n is not None and n < SMALL:
         return (name, FEWER, *["withheld"] * 5, how)
     change = measure(row.get("tuned_difference"))
-    loss = mapping(personal.get("log_loss"))
-    value, pair = number(loss.get("difference")), interval_of(loss, "")
     return (
         name,
         "n/a: not recorded" if n is None else f"{n:,.0f}",
         _share(measure(row.get("federated"))),
         share_with_interval(measure(row.get("tuned"))),
         "n/a: not compared" if change is None else points(change.value, change.interval),
-        (
-            "n/a: not measured"
-            if value is None or pair is None
-            else "none"
-            if value == pair[0] == pair[1] == 0
-            else f"{_three(value)} ({_three(pair[0])} to {_three(pair[1])})"
-        ),
+        _loss_change(personal),
         _share(measure(row.get("pooled"))),
         how,
     )
+
+
+def _loss_change(personal: Mapping[str, Any]) -> str:
+    loss = mapping(personal.get("log_loss"))
+    value, pair = number(loss.get("difference")), interval_of(loss, "")
+    if value is None or pair is None:
+        return "n/a: not measured"
+    if value == pair[0] == pair[1] == 0:
+        return "none"
+    return f"{_three(value)} ({_three(pair[0])} to {_three(pair[1])})"
 
 
 def _three(value: float) -> str:

@@ -35,13 +35,13 @@ from aegis.evaluation.calibration import middles
 from aegis.evaluation.histogram import HALF
 from aegis.evaluation.intervals import wilson
 from aegis.report.suppression import Cell, large_enough, suppress
+from aegis.report.within_hospitals import share, within_hospitals
 from aegis.report.wording import NBSP
 from aegis.states import Terminated
-from aegis.tasks.groups import UNKNOWN, Grouping
+from aegis.tasks.groups import UNKNOWN
 from aegis.tasks.preparation import MINIMUM_CELL
 
 HOSPITAL = "hospital"
-MOST_WITHIN = 50
 Counts = NDArray[np.int64]
 
 
@@ -88,7 +88,7 @@ def fairness(study: Study, final: Terminated, minimum: int = MINIMUM_CELL) -> di
         "minimum_cell": minimum,
         "hospital_accuracy": _spread(spread),
         "attributes": attributes,
-        "within_hospitals": _within(groupings, by_hospital, minimum),
+        "within_hospitals": within_hospitals(groupings, by_hospital, minimum),
     }
 
 
@@ -222,12 +222,12 @@ def _group(group: Group, shown: tuple[bool, bool] | None) -> dict[str, Any]:
         "withheld": False,
         "examples": n,
         "positives": group.positives if ill and well else None,
-        "accuracy": _share(group.right, n),
-        "called_ill": _share(group.called, n),
-        "found": _share(group.true_positives, group.positives) if ill else None,
-        "false_alarms": _share(group.false_positives, group.negatives) if well else None,
+        "accuracy": share(group.right, n),
+        "called_ill": share(group.called, n),
+        "found": share(group.true_positives, group.positives) if ill else None,
+        "false_alarms": share(group.false_positives, group.negatives) if well else None,
         "expected": None if group.chances is None else group.chances / n,
-        "observed": _share(group.positives, n) if ill and well else None,
+        "observed": share(group.positives, n) if ill and well else None,
         "miscalibration": None,
     }
     if group.chances is not None and ill and well:
@@ -238,12 +238,6 @@ def _group(group: Group, shown: tuple[bool, bool] | None) -> dict[str, Any]:
             "ci95": [low - expected, high - expected],
         }
     return row
-
-
-def _share(successes: int, trials: int) -> dict[str, Any] | None:
-    if not trials:
-        return None
-    return {"value": successes / trials, "of": trials, "ci95": list(wilson(successes, trials))}
 
 
 def _gap(gap: Gap | None) -> dict[str, Any] | None:
@@ -280,53 +274,3 @@ def _spread(spread: Spread | None) -> dict[str, Any] | None:
         "variance": spread.variance,
         "sd": sd,
     }
-
-
-def _within(
-    groupings: Sequence[Grouping], by_hospital: Mapping[str, Counts], minimum: int
-) -> list[dict[str, Any]]:
-    """Accuracy by group inside each hospital that shows its counts; small cells withheld."""
-    if not 1 < len(by_hospital) <= MOST_WITHIN:
-        return []
-    found = []
-    inside = {name: groups_from_counts(groupings, c) for name, c in by_hospital.items()}
-    for grouping in groupings:
-        table = {name: groups[grouping.attribute] for name, groups in inside.items()}
-        if all(group.name == UNKNOWN or not group.examples
-               for groups in table.values() for group in groups):  # fmt: skip
-            continue
-        # A group without a patient anywhere is known to be empty: it could hide nothing.
-        filled = [at for at in range(len(grouping.labels))
-                  if any(groups[at].examples for groups in table.values())]  # fmt: skip
-        table = {name: tuple(groups[at] for at in filled) for name, groups in table.items()}
-        cells = np.array([[g.examples for g in groups] for groups in table.values()]).T
-        large = cells.sum(axis=0) >= minimum
-        status = np.full(cells.shape, Cell.SMALL, dtype=np.int8)
-        if large.any():
-            kept = cells[:, large]
-            rest = cells[:, ~large].sum(axis=1, keepdims=True)
-            unseen = (kept.shape[1],) if rest.any() else ()
-            parts = [kept, rest] if rest.any() else [kept]
-            full = np.hstack([*parts, cells.sum(axis=1, keepdims=True)])
-            status[:, large] = suppress(full, minimum, unseen)[:, : kept.shape[1]]
-        found.append(
-            {
-                "attribute": grouping.attribute,
-                "title": grouping.title,
-                "hospitals": [
-                    {"hospital": name, "groups": _cells(groups, status[:, at])}
-                    for at, (name, groups) in enumerate(table.items())
-                ],
-            }
-        )
-    return found
-
-
-def _cells(groups: Sequence[Group], status: NDArray[np.int8]) -> list[dict[str, Any]]:
-    return [
-        {
-            "group": group.name,
-            "accuracy": _share(group.right, group.examples) if mark == Cell.SHOWN else None,
-        }
-        for group, mark in zip(groups, status, strict=True)
-    ]

@@ -35,6 +35,8 @@ from aegis.messages.stages import (
 from aegis.secagg import checks, checksum
 from aegis.secagg.commitment import signed_by
 from aegis.secagg.context import DOMAIN, Context, checked_threshold, threshold
+from aegis.secagg.forms import formed
+from aegis.secagg.masks import weak
 from aegis.secagg.opening import opened
 from aegis.secagg.parcels import PARCEL_BYTES
 from aegis.secagg.shamir import SHARE_BYTES
@@ -55,6 +57,7 @@ from aegis.secagg.sums import (
 )
 from aegis.secagg.topology import Topology, complete
 
+_LONGEST_REASON = 500
 R = TypeVar("R", bound=StageReply)
 
 
@@ -132,10 +135,11 @@ def step(combiner: Combiner, answers: Answers) -> Outcome:
 def doubts(opening: Opening, answers: Answers) -> Blame:
     """Who found the opened sum wrong, and why: one doubt and the round is rejected. Who fell silent
     before the end cannot check, and doubts nothing."""
+    taken = _Taken(opening.sum, answers)
     return tuple(
-        (name, answer.fault)
-        for name in opening.survivors
-        if isinstance(answer := answers.get(name), Checked) and answer.fault
+        (name, answer.fault[:_LONGEST_REASON])
+        for name, answer in taken.of(Checked, opening.survivors)
+        if answer.fault
     )
 
 
@@ -148,6 +152,8 @@ def _advertised(state: Advertising, answers: Answers) -> Outcome:
         own = {one.encryption_key, one.mask_key}
         if fault is None and (len(own) < 2 or own & keys):
             fault = "a public key that is listed twice"
+        if fault is None and any(map(weak, own)):
+            fault = "a public key with which nothing is secret"
         if fault:
             taken.blame(name, fault)
         else:
@@ -263,7 +269,9 @@ class _Taken:
         for name in sorted(names):
             answer = self._answers.get(name)
             if isinstance(answer, Refusal):
-                self.blame(name, f"refused: {answer.reason}")
+                self.blame(name, f"refused: {str(answer.reason)[:_LONGEST_REASON]}")
+            elif isinstance(answer, StageReply) and not formed(answer):
+                self.blame(name, "an answer whose fields are not of their kinds")
             elif isinstance(answer, kind):
                 if answer.hospital == name and self._context.names(answer):
                     yield name, answer

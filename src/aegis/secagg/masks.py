@@ -41,6 +41,15 @@ def agreed(private: X25519PrivateKey, public: bytes) -> bytes:
         ) from error
 
 
+def weak(public: bytes) -> bool:
+    """Whether all agree on the same with this key, and anybody can."""
+    try:
+        agreed(private_key(bytes(31) + b"\x40"), public)
+    except CheckFailed:
+        return True
+    return False
+
+
 def derived(secret: bytes, info: bytes) -> bytes:
     return HKDF(SHA256(), KEY_BYTES, salt=None, info=info).derive(secret)
 

@@ -36,6 +36,7 @@ from aegis.secagg.beacon import Beacon
 from aegis.secagg.commitment import Commitment, commit, opens
 from aegis.secagg.context import LEAST, Context, Named, checked_threshold, threshold
 from aegis.secagg.encoding import Encoding, fitting
+from aegis.secagg.forms import formed, named_bytes
 from aegis.secagg.masks import (
     KEY_BYTES,
     add_masks,
@@ -158,6 +159,8 @@ class Participant:
         """The vector (flat, uint64 or uint32) with the checksum's slots behind it, masked; store it
         before it is sent. ``commitment`` is then the signed digest of what was handed in."""
         self._before(self._shared, "mask")
+        if not named_bytes(shares):
+            raise CheckFailed("shares that are not bytes by hospital")
         vector = fitting(vector, self.encoding)
         asked = checks.digest_of(shares)
         if self._masked is not None:
@@ -281,6 +284,8 @@ class Participant:
         return self.context.run, self.context.round, self.context.attempt, self.context.purpose
 
     def _belongs(self, request: Named) -> None:
+        if not formed(request):
+            raise CheckFailed("a request whose fields are not of their kinds")
         if not self.context.names(request):
             raise CheckFailed(
                 f"a request for {request.purpose} round {request.round}, attempt {request.attempt}",

@@ -147,11 +147,11 @@ def compare(
         judged.append(models)
         away = {"alone": _right(own.logits, everyone), "federated": travelled}
         rows.append({"name": name, **benefit(models, number), "everywhere": benefit(away, number)})
-    found = together(judged)
+    found, everywhere = together(judged), None
+    if pooled is not None:
+        everywhere = metrics(*score(pooled.logits(everyone.test), everyone.test.labels))
     return {
-        "pooled": None
-        if pooled is None
-        else metrics(*score(pooled.logits(everyone.test), everyone.test.labels)),
+        "pooled": everywhere,
         "local": local,
         "mean_local": mean_metrics(list(local.values())),
         "comparison": {

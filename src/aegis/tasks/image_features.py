@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aegis.errors import DataError
+from aegis.errors import BadInput, DataError
 from aegis.tasks.preparation import Feature
 from aegis.tasks.scattering import Scattering, evened
 from aegis.tasks.task import Picture, Rows
@@ -110,7 +110,7 @@ class ImageFeatures:
         try:
             height, width = json.loads(text)["image"]
             found = cls.of(Picture(height, width))
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (BadInput, ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError(f"the preparation in this request cannot be read ({error})") from error
         if found.to_json() != text:
             raise DataError(

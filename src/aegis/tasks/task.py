@@ -100,10 +100,7 @@ def below(parts: Sequence[Rows]) -> Rows:
         inputs = np.concatenate([np.asarray(part.inputs) for part in parts])
     else:
         names = list(parts[0].inputs)
-        inputs = {
-            name: np.concatenate([part.inputs[name] for part in parts])
-            for name in names
-        }
+        inputs = {name: np.concatenate([part.inputs[name] for part in parts]) for name in names}
     shared = [name for name in parts[0].attributes if all(name in p.attributes for p in parts)]
     return Rows(
         inputs,

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 import os
+import zipfile
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -33,6 +34,7 @@ IMAGES = 2000
 _KEY = 7
 _RIDGE = 0.1
 _TOGETHER = 200
+UNREADABLE = (ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,12 @@ def whitening(scattering: Scattering, components: int) -> Whitening:
         f"-{scattering.scales}-{scattering.directions}-{components}.npz"
     )
     length = math.prod(scattering.shape)
-    with suppress(OSError, ValueError, KeyError, EOFError), np.load(kept) as file:
-        found = Whitening(file["centre"], file["axes"])
+    with (
+        suppress(OSError, *UNREADABLE),
+        kept.open("rb") as file,
+        np.load(file, allow_pickle=False) as arrays,
+    ):
+        found = Whitening(arrays["centre"], arrays["axes"])
         if found.centre.shape == (length,) and found.axes.shape == (length, components):
             return found
     found = learnt(scattering, components)
