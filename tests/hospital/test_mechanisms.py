@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from aegis import codec
 from aegis.hospital.ledger import Ledger
 from aegis.hospital.mechanisms import advised, built, multiplier_of, planned_multiplier
-from aegis.hospital.node import Node, Work
+from aegis.hospital.node import Node
 from aegis.hospital.release import Account, rows_sha256
 from aegis.hospital.site import Site, VolatileMemory
+from aegis.hospital.work import Work
 from aegis.messages import (
     Enrolled,
     Invite,

@@ -1,9 +1,11 @@
 """A witness believes the first checkpoint and from then on only what continues it."""
 
+from dataclasses import replace
+
 import pytest
 
 from aegis.errors import BadInput, CheckFailed
-from aegis.events import HospitalJoined
+from aegis.events import HospitalJoined, RoundClosed
 from aegis.hospital.witness import LogWitness, Seen, SqliteSightings, VolatileSightings
 from aegis.identity.keys import SigningKey
 from aegis.messages.witness import Witness
@@ -106,6 +108,34 @@ def test_only_the_pinned_coordinator_and_the_right_log_are_believed(witness, log
         witness.cosign(Witness("other", "plan", 1, request.checkpoint))
     with pytest.raises((BadInput, CheckFailed)):
         witness.cosign(Witness("run", "plan", 1, request.checkpoint.replace("\n5\n", "\n6\n")))
+
+
+def test_the_model_of_the_next_round_is_the_one_that_the_log_names(witness, logs):
+    log = logs[0]
+    log.append(RoundClosed("run", 1, "first", {}))
+    log.append(RoundClosed("run", 2, "average", {}, next_sha256="second"))
+
+    def shown(size, since, number, entry=None):
+        request = asked(log, size, since)
+        data = log.entries("run")[number - 1].data if entry is None else entry
+        proof = log.inclusion("run", number, size)
+        return replace(request, closed=data, number=number, inclusion=proof)
+
+    witness.check_model("run", 1, "anything")
+    witness.cosign(shown(11, 0, 11))
+    witness.check_model("run", 2, "first")
+    with pytest.raises(CheckFailed, match="by the log, round 1 ended with first"):
+        witness.check_model("run", 2, "another")
+    witness.cosign(shown(12, 11, 12))
+    witness.check_model("run", 3, "second")
+    with pytest.raises(CheckFailed, match="round 3 was to start from the model average"):
+        witness.check_model("run", 3, "average")
+    witness.check_model("other", 3, "average")
+    true = log.entries("run")[11].data
+    with pytest.raises(CheckFailed, match="not in the signed log"):
+        witness.cosign(shown(12, 12, 12, true.replace(b"second", b"forged")))
+    with pytest.raises(CheckFailed, match="closes no round"):
+        witness.cosign(shown(12, 12, 3))
 
 
 def test_what_was_seen_survives_the_process(tmp_path, logs):

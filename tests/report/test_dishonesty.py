@@ -38,7 +38,7 @@ def test_a_rule_falls_holds_or_was_never_good():
 
 
 def test_an_aborted_run_gives_its_reason():
-    told = reading(document(row("fedavg", 0.9, None, attacked_reason="not finite")))
+    told = reading(document(row("fedavg", 0.9, None, attacked_reason="not finite (a: too long)")))
     assert told.endswith("fedavg ends without a model (not finite).")
     clean = row("fedavg", None, None, clean_reason="nobody answered")
     assert "even when all are honest (nobody answered)" in reading(document(clean))

@@ -23,7 +23,8 @@ from aegis.hospital.chain import Row
 from aegis.identity.keys import SigningKey
 from aegis.plan import load_plan
 from aegis.simulation.audit_trail import coordinator_key
-from aegis.simulation.evidence import exported, gathered, imported
+from aegis.simulation.evidence import gathered
+from aegis.simulation.evidence_file import exported, imported
 from aegis.store.audit_log import Entry, canonical
 from aegis.store.checkpoint import Checkpoint, digest
 from aegis.store.evidence import Evidence, LedgerFile

@@ -14,7 +14,8 @@ from aegis.identity.keyfile import Keys
 from aegis.identity.keys import SigningKey
 from aegis.simulation import local
 from aegis.simulation.audit_trail import enter_own
-from aegis.simulation.evidence import exported, gathered, imported, logged, verify_home
+from aegis.simulation.evidence import gathered, logged, verify_home
+from aegis.simulation.evidence_file import exported, imported
 from aegis.simulation.seals import keys_of_run
 from aegis.store.audit_log import AuditLog
 from aegis.store.checkpoint import OWN

@@ -241,6 +241,19 @@ def test_every_event_is_entered_and_every_round_is_cosigned(watched):
     assert [one.since for one in watched.asked[1].values()] == [3, 3, 3]
 
 
+def test_witnesses_are_shown_which_model_the_round_ended_with(watched):
+    watched.tell(joined(1), closed(1), joined(2))
+    (request, *_) = watched.asked[-1].values()
+    assert json.loads(request.closed)["model_sha256"] == "model 1"
+    assert request.number == 3
+    watched.witnesses["a"].check_model("run", 2, "model 1")
+    with pytest.raises(CheckFailed, match="by the log"):
+        watched.witnesses["a"].check_model("run", 2, "another")
+    watched.recording = watched.again()
+    watched.tell(closed(2))
+    watched.witnesses["b"].check_model("run", 3, "model 2")
+
+
 def test_a_recording_goes_on_where_a_crash_left_it(watched):
     watched.tell(joined(1), closed(1))
     watched.journal.tell("run", [joined(2), closed(2)])  # died before anybody was told

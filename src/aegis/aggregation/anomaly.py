@@ -69,7 +69,7 @@ def robust_z(values: Numbers, least: float) -> Numbers:
     for place in range(len(values)):
         others = np.delete(values, place)
         centre = np.median(others)
-        deviation = 1.4826 * np.median(np.abs(others - centre)) * (1 + 2 / len(others))
+        deviation = 1.4826 * np.median(np.abs(others - centre)) * (1 + 1 / len(others))
         found[place] = (values[place] - centre) / max(deviation, least)
     return np.clip(found, -HIGHEST, HIGHEST)
 
@@ -140,7 +140,7 @@ def _copies(updates: Matrix, lengths: Numbers, names: Sequence[str]) -> list[Fla
         if not len(others):
             continue
         centre = float(np.median(others))
-        deviation = 1.4826 * np.median(np.abs(others - centre)) * (1 + 2 / len(others))
+        deviation = 1.4826 * np.median(np.abs(others - centre)) * (1 + 1 / len(others))
         score = (centre - nearest[place]) / max(deviation, LEAST_ANGLE)
         flags.append(
             Flag(name, "copies", float(min(score, HIGHEST)), f"goes the same way as {names[twin]}")

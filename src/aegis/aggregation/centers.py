@@ -6,6 +6,7 @@ and the rows themselves are read twice, however many steps it takes. One hospita
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -108,7 +109,7 @@ def _evenly(chosen: NDArray[np.bool_]) -> Numbers:
 
 
 def _length(inner: Numbers, place: Numbers) -> float:
-    return float(np.sqrt(max(0.0, place @ inner @ place)))
+    return math.sqrt(max(0.0, float(place @ inner @ place)))
 
 
 def _distances(inner: Numbers, place: Numbers) -> Numbers:

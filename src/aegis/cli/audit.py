@@ -45,7 +45,8 @@ def verify(
     models, and what result and database say of them. Needs no private key. Exits 1 where something
     does not hold.
     """
-    from aegis.simulation.evidence import imported, verify_home
+    from aegis.simulation.evidence import verify_home
+    from aegis.simulation.evidence_file import imported
     from aegis.store.home import Home
     from aegis.store.verification import verify as verified
 
@@ -75,7 +76,8 @@ def export(
 
     from aegis.events import Exported
     from aegis.simulation.audit_trail import coordinator_key, enter_own
-    from aegis.simulation.evidence import exported, gathered
+    from aegis.simulation.evidence import gathered
+    from aegis.simulation.evidence_file import exported
     from aegis.store.audit_log import AuditLog
     from aegis.store.home import Home, write_whole
 

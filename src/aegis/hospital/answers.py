@@ -1,4 +1,4 @@
-"""Answers inside sealed sums, kept before they are sent: a question asked again gets the same bytes.
+"""Answers inside sealed sums, kept before they leave: a question asked again gets the same bytes.
 
 What opens a sum (keys, seeds) is never written; a hospital that restarts in the middle of an
 attempt can repeat what it answered and refuses the rest of it.

@@ -4,10 +4,14 @@ It keeps the last checkpoint it has seen of each run, asks for proof that a new 
 and cosigns (c2sp.org/tlog-cosignature). A coordinator that rewrites, cuts short or forks its log
 can show no such proof, and every later checkpoint lacks the cosignatures of those it deceived. What
 was seen is on disk before the cosignature leaves.
+
+With each checkpoint comes the proof which model the round ended with, by the log; so a hospital can
+tell whether the model that it is sent next is the one that was logged.
 """
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +24,7 @@ from aegis.errors import CheckFailed, DataError, RunAborted
 from aegis.identity.keys import PublicKey, SigningKey
 from aegis.messages.witness import Cosigned, Witness
 from aegis.store.checkpoint import Checkpoint, read
-from aegis.store.merkle import consistent
+from aegis.store.merkle import consistent, included, leaf_hash
 from aegis.store.note import Verifier, cosigned, key_name, line
 
 
@@ -122,6 +126,7 @@ class LogWitness:
         self._key, self._coordinator, self._clock = key, coordinator, clock
         self._name = key_name(hospital)
         self._sightings = sightings or VolatileSightings()
+        self._models: dict[str, tuple[int, str]] = {}
 
     def cosign(self, request: Witness) -> Cosigned:
         """Raises ``CheckFailed`` where the checkpoint is not the coordinator's, or does not
@@ -136,10 +141,38 @@ class LogWitness:
         if seen is not None and now.size >= seen.size and request.since != seen.size:
             return Cosigned(request.run, request.round, self.hospital, "", seen.size)
         self._compare(seen, now, request)
+        model = self._closed(now, request)
         if seen is None or now.size > seen.size:
             self._sightings.keep(self._name, now.origin, Seen(now.size, now.root))
+        if model is not None:
+            self._models[request.run] = model
         signature = cosigned(note.text, self._name, self._key, int(self._clock()))
         return Cosigned(request.run, request.round, self.hospital, line(signature), now.size)
+
+    def check_model(self, run: str, round: int, sha256: str) -> None:
+        """Raises ``CheckFailed`` where this is not the model that, by the log, round ``round``
+        starts from. What the log has not shown yet is not judged."""
+        last, logged = self._models.get(run, (0, ""))
+        if last == round - 1 and logged not in ("", sha256):
+            raise CheckFailed(
+                f"round {round} was to start from the model {sha256[:12]}",
+                f"by the log, round {last} ended with {logged[:12]}",
+            )
+
+    def _closed(self, now: Checkpoint, request: Witness) -> tuple[int, str] | None:
+        """The round that was closed last, and the model that the next one starts from."""
+        if not request.closed:
+            return None
+        leaf, at = leaf_hash(request.closed), request.number - 1
+        if not included(leaf, at, now.size, request.inclusion, now.root):
+            raise CheckFailed("the round that is said to be closed is not in the signed log")
+        try:
+            fields = json.loads(request.closed)
+            if (fields["event"], fields["run"]) != ("RoundClosed", request.run):
+                raise ValueError("it closes no round of this run")
+            return int(fields["round"]), str(fields["next_sha256"] or fields["model_sha256"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise CheckFailed(f"the log has an entry that closes no round ({error})") from error
 
     def _compare(self, seen: Seen | None, now: Checkpoint, request: Witness) -> None:
         if seen is None:

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Witness:
     """``checkpoint`` is a signed note; ``consistency`` proves that it continues the checkpoint of
-    size ``since``, the last that this hospital cosigned as far as the coordinator knows."""
+    size ``since``, the last that this hospital cosigned as far as the coordinator knows. ``closed``
+    is the entry, number ``number``, that says which model the last round ended with, ``inclusion``
+    the proof that it is in that log; empty before the first round."""
 
     run: str
     plan_sha256: str
@@ -19,6 +21,9 @@ class Witness:
     checkpoint: str
     since: int = 0
     consistency: tuple[bytes, ...] = ()
+    closed: bytes = b""
+    number: int = 0
+    inclusion: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

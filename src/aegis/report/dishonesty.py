@@ -102,9 +102,9 @@ def _how(document: Mapping[str, Any]) -> str:
 def _said(document: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     rule, clean, spoiled = row["rule"], _accuracy(row, "clean"), _accuracy(row, "attacked")
     if clean is None:
-        return f"{rule} ends without a model even when all are honest ({row['clean_reason']})"
+        return f"{rule} ends without a model even when all are honest ({_why(row, 'clean')})"
     if spoiled is None:
-        return f"{rule} ends without a model ({row['attacked_reason']})"
+        return f"{rule} ends without a model ({_why(row, 'attacked')})"
     best = max(_accuracy(other, "clean") or 0.0 for other in document["rules"])
     if best - clean > HOLDS:
         text = f"{rule} is right on {percent(clean)} of patients even when all are honest, and on"
@@ -127,6 +127,13 @@ def _unseen(document: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     if document["attack"] == "label_flip" and before is not None and after is not None:
         return f"; {percent(after)} of the ill are found (all honest: {percent(before)})"
     return ""
+
+
+def _why(row: Mapping[str, Any], which: str) -> str:
+    """The reason without what each hospital was found to have done."""
+    return (
+        str(row[f"{which}_reason"]).removeprefix("the run attack was aborted: ").partition(" (")[0]
+    )
 
 
 def _accuracy(row: Mapping[str, Any], which: str) -> float | None:

@@ -272,11 +272,12 @@ class Participant:
         count = checksum.tag_slots(8 * total.itemsize)
         total, limbs = total[:-count], total[-count:]
         try:
-            if self.encoding is not None:
+            if self.encoding is None:
+                checksum.bounded(total)
+            else:
                 self.encoding.bounded(total, len(survivors))
         except DataError as error:
             raise CheckFailed(error.value, error.need) from error
-        checksum.bounded(total)
         checksum.check(self._checksum_key, self.context, survivors, total, limbs.tolist())
         return Checked(*self._name(), self.name)
 

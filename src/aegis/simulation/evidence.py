@@ -1,35 +1,24 @@
-"""Evidence for an auditor: gathered from a data root, or kept in one file that verifies by itself.
-
-The file is JSON: every entry of a run's log with its hash, all checkpoints, plan, result, model,
-the ledgers' rows (digests and charges; answers are left out), and the proof that the coordinator's
-own log knows how this one ended. It is written in one way only, with a digest over all of it, so
-that a single changed byte shows.
-"""
+"""Everything that a data root holds of a run, gathered for the verification of its log."""
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hashlib
 import json
 import sqlite3
-from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-from aegis.errors import AegisError, BadInput, CheckFailed
-from aegis.hospital.chain import Row, recorded
+from aegis.errors import AegisError, BadInput
+from aegis.hospital.chain import recorded
 from aegis.hospital.witness import SqliteSightings
 from aegis.simulation.seals import keys_of_run
-from aegis.store.audit_log import AuditLog, Entry, canonical
+from aegis.store.audit_log import AuditLog
 from aegis.store.checkpoint import OWN, Checkpoint, origin
 from aegis.store.evidence import Database, Evidence, LedgerFile, Seal
 from aegis.store.home import Home
 from aegis.store.journal import Journal
 from aegis.store.note import Note
 from aegis.store.verification import Verified, verify
-
-FORMAT = "aegis-audit/1"
 
 
 def verify_home(
@@ -184,85 +173,3 @@ def _ledgers(folder: Path, unreadable: list[tuple[str, str]]) -> dict[str, Ledge
 def _text(path: Path) -> str | None:
     """A file's text; what is no text becomes something that cannot have its hash."""
     return path.read_bytes().decode("utf-8", "replace") if path.exists() else None
-
-
-def exported(evidence: Evidence) -> bytes:
-    """The evidence as one file."""
-    seal = evidence.seal
-    body = {
-        "run": evidence.run,
-        "entries": [entry.data.decode("ascii") for entry in evidence.entries],
-        "leaves": [entry.leaf.hex() for entry in evidence.entries],
-        "checkpoints": list(evidence.checkpoints),
-        "plan": evidence.plan,
-        "card": evidence.card,
-        "result": evidence.result,
-        "model": None if evidence.model is None else base64.b64encode(evidence.model).decode(),
-        "ledgers": {
-            name: [list(astuple(row)) for row in ledger.rows]  # type: ignore[call-overload]
-            for name, ledger in (evidence.ledgers or {}).items()
-        },
-        "seen": None
-        if evidence.seen is None
-        else {name: [size, root.hex()] for name, (size, root) in evidence.seen.items()},
-        "seal": None
-        if seal is None
-        else {
-            "number": seal.number,
-            "entry": seal.entry.decode("ascii"),
-            "proof": [one.hex() for one in seal.proof],
-            "checkpoint": seal.checkpoint,
-            "handovers": [list(one) for one in seal.handovers],
-        },
-    }
-    digest = hashlib.sha256(canonical(body)).hexdigest()
-    return canonical({"format": FORMAT, "sha256": digest, "evidence": body}) + b"\n"
-
-
-def imported(data: bytes) -> Evidence:
-    """The evidence in a file. Raises ``CheckFailed`` where it is none, or was damaged so that it
-    cannot be read; what was changed in it otherwise is left to be verified."""
-    try:
-        document = json.loads(data)
-        body = document["evidence"]
-        unreadable = []
-        whole = canonical(document) + b"\n" == data and document["format"] == FORMAT
-        if not whole or hashlib.sha256(canonical(body)).hexdigest() != document["sha256"]:
-            unreadable.append(("file", "it was changed after it was exported"))
-        pairs = zip(body["entries"], body["leaves"], strict=True)
-        entries = [
-            Entry(number, text.encode(), bytes.fromhex(leaf))
-            for number, (text, leaf) in enumerate(pairs, 1)
-        ]
-        seal, model, seen = body["seal"], body["model"], body["seen"]
-        return Evidence(
-            run=body["run"],
-            entries=entries,
-            checkpoints=body["checkpoints"],
-            plan=body["plan"],
-            card=body["card"],
-            result=body["result"],
-            model=None if model is None else base64.b64decode(model, validate=True),
-            ledgers={
-                name: LedgerFile([Row(*row) for row in rows])
-                for name, rows in body["ledgers"].items()
-            },
-            seen=None
-            if seen is None
-            else {name: (size, bytes.fromhex(root)) for name, (size, root) in seen.items()},
-            seal=None
-            if seal is None
-            else Seal(
-                seal["number"],
-                seal["entry"].encode(),
-                tuple(bytes.fromhex(one) for one in seal["proof"]),
-                seal["checkpoint"],
-                tuple((after, signature) for after, signature in seal["handovers"]),
-            ),
-            unreadable=unreadable,
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CheckFailed(
-            f"this is no audit export, or it was damaged ({error})",
-            way_out="Make one: aegis audit export RUN --out FILE",
-        ) from error

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from aegis.errors import AegisError
 from aegis.evaluation.histogram import score_many
-from aegis.hospital.node import Node, Scoring, Work
+from aegis.hospital.node import Node
+from aegis.hospital.work import Scoring, Work
 from aegis.messages import Absence, Answer, Request
 from aegis.training import trainer_for
 

@@ -163,9 +163,14 @@ class Journal:
 
     def row(self, run: str) -> dict[str, Any]:
         """A run's row as it is stored, but for its command, which is nobody's fact."""
-        columns = "run, task, plan, plan_sha256, options, started, state_name, state, saved"
-        found = self._db.execute(f"SELECT {columns} FROM runs WHERE run=?", (run,)).fetchone()  # noqa: S608
-        return {} if found is None else dict(zip(columns.split(", "), found, strict=True))
+        found = self._db.execute(
+            "SELECT run, task, plan, plan_sha256, options, started, state_name, state, saved"
+            " FROM runs WHERE run=?",
+            (run,),
+        )
+        row = found.fetchone()
+        names = [column[0] for column in found.description]
+        return {} if row is None else dict(zip(names, row, strict=True))
 
     def digest(self, run: str) -> str:
         """SHA-256 of a run's row, its state included."""

@@ -57,6 +57,7 @@ class Recording:
             name: Verifier(key_name(name), keys[name], WITNESS) for name in witnesses
         }
         self._seen = dict.fromkeys(self._witnesses, 0)
+        self._closed = (0, b"")
 
     def begin(self) -> None:
         """Put the keys on record, once, and whatever a crash kept from being entered."""
@@ -71,13 +72,13 @@ class Recording:
                 if verifier.name in signers:
                     self._seen[name] = last
         self.once([roster])
-        rounds = [
-            fields["round"]
-            for entry in self._log.entries(self._run, after=last)
-            if (fields := json.loads(entry.data))["event"] == "RoundClosed"
-        ]
-        if rounds:
-            self.checkpoint(rounds[-1])
+        for entry in reversed(self._log.entries(self._run)):
+            fields = json.loads(entry.data)
+            if fields["event"] == "RoundClosed":
+                self._closed = (entry.number, entry.data)
+                if entry.number > last:
+                    self.checkpoint(fields["round"])
+                return
 
     def __call__(self, event: Event) -> None:
         self.catch_up()
@@ -96,8 +97,13 @@ class Recording:
         """Enter everything that the journal holds and the log does not."""
         after = self._log.size(self._run)
         records = self._journal.events(self._run, after)
-        if records:
-            self._log.enter(self._run, records)
+        if not records:
+            return
+        self._log.enter(self._run, records)
+        closed = [number for number, _, fields in records if fields["event"] == "RoundClosed"]
+        if closed:
+            entry = self._log.entries(self._run, after=closed[-1] - 1)[0]
+            self._closed = (entry.number, entry.data)
 
     def checkpoint(self, round: int) -> Note:
         """Sign where the log stands, have it cosigned, and keep it."""
@@ -139,7 +145,13 @@ class Recording:
     def _request(self, note: Note, hospital: str, round: int, size: int) -> Witness:
         since = self._seen[hospital]
         proof = self._log.consistency(self._run, since, size)
-        return Witness(self._run, self._plan_sha256, round, str(note), since, proof)
+        number, entry = self._closed
+        shown: tuple[bytes, ...] = ()
+        if 0 < number <= size:
+            shown = self._log.inclusion(self._run, number, size)
+        return Witness(
+            self._run, self._plan_sha256, round, str(note), since, proof, entry, number, shown
+        )
 
     def _signature(
         self, note: Note, hospital: str, answer: Cosigned
