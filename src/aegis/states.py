@@ -138,7 +138,8 @@ class SealedScores:
 class Broadcasting:
     """The new model goes out to be scored. ``final``: the chosen model, on the test rows.
     ``sealed``: what the sealed sum of those hospitals' scores came to that share no more.
-    ``before``: where the round began, while a gate may still send it back."""
+    ``before``: where the round began, while a gate may still send it back. ``known``: an earlier
+    sum of the same model's scores, for where a final one cannot be had."""
 
     progress: Progress
     part: Part
@@ -150,6 +151,7 @@ class Broadcasting:
     sealed: SealedScores | None = None
     attempt: int = 1
     before: Progress | None = None
+    known: SealedScores | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -323,3 +323,15 @@ def test_no_hospital_adds_a_smaller_share_of_noise_than_its_sum_needs():
 
     with pytest.raises(RunAborted, match=r"6 hospitals"):
         _run(_plan(**{"federated.num_clients": 5}), more)
+
+
+def test_a_hospital_lost_after_the_last_round_does_not_cost_the_final_scores():
+    def cut(name, request):
+        lost = name == "hospital_02" and getattr(request, "purpose", "") == "final"
+        return None if lost else request
+
+    summed = replace(PUBLIC, scores="summed")
+    whole, _, _ = _run(_plan(), policy=summed)
+    final, _, _ = _run(_plan(), cut, policy=summed)
+    assert len(final.sealed.hospitals) == 5
+    assert np.array_equal(final.sealed.histogram, whole.sealed.histogram)

@@ -70,6 +70,13 @@ def test_an_export_verifies_where_nothing_else_is(victim):
     assert found.root == checked(victim.evidence).root
 
 
+def test_what_is_kept_elsewhere_is_not_missed_in_an_export(victim):
+    kept = replace(victim.evidence, ledgers=None, seen=None, database=None)
+    evidence = imported(exported(kept))
+    assert (evidence.ledgers, evidence.seen) == (None, None)
+    assert checked(evidence).holds
+
+
 def test_an_export_holds_no_answer_and_no_private_key(victim):
     text = victim.whole.decode()
     assert victim.key.raw.hex() not in text

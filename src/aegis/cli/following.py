@@ -11,6 +11,7 @@ from types import TracebackType
 from aegis.events import (
     Event,
     HospitalAbsent,
+    HospitalFlagged,
     HospitalJoined,
     ReplyQuarantined,
     RoundClosed,
@@ -87,6 +88,9 @@ class Following:
                 self._line(f"statistics of {event.hospitals} hospitals: {event.examples} rows")
             case HospitalAbsent() | ReplyQuarantined():
                 self._print(f"round {event.round}: {event.hospital} not counted: {event.reason}")
+            case HospitalFlagged():
+                said = f"{event.reason} ({event.detector}, score {event.score:.1f})"
+                self._print(f"round {event.round}: {event.hospital} flagged: {said}")
             case RoundClosed():
                 news = _news(event)
                 self._update(completed=event.round, news=news)

@@ -196,7 +196,7 @@ def _again(study: Study, state: Sealing, reason: str, events: list[Event]) -> St
     of, last = state.of, state.of.attempt >= study.plan.federated.attempts
     if isinstance(of, Broadcasting):
         if last:
-            scores = SealedScores(_summed(of.progress.hospitals), None, None, reason)
+            scores = of.known or SealedScores(_summed(of.progress.hospitals), None, None, reason)
             return Step(replace(of, sealed=scores), tuple(events))
         return Step(replace(of, attempt=of.attempt + 1), tuple(events))
     if not last:

@@ -293,7 +293,7 @@ class Node:
         return None if self.account is None else self.account.within(self.policy.cap)
 
     def _counted(self, request: Ask) -> Reply:
-        positive = find_task(self._agreed(request).plan.task).positive
+        positive = positive_of(self._agreed(request).plan)
         noise = self._noise.gaussian_on_grid
         return counted(request, self.site, positive, self.policy, self._account(), noise)
 

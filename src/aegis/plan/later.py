@@ -17,11 +17,6 @@ from aegis.plan.plan import Plan
 from aegis.plan.sentences import show
 
 
-class _Anything:
-    def __contains__(self, value: object) -> bool:
-        return value is not None
-
-
 @dataclass(frozen=True)
 class Later:
     """``key`` cannot take ``values`` yet; ``instead`` is the nearest thing that exists."""
@@ -35,16 +30,13 @@ class Later:
 NOT_YET: Sequence[Later] = (
     Later(
         "model.name",
-        {"scattering", "simple_cnn", "cnn1d", "resnet18", "densenet121", "vitals_mlp"},
+        {"scattering", "simple_cnn", "cnn1d", "resnet18", "densenet121"},
         {"model.name": "logistic"},
     ),
     Later("model.num_classes", range(3, 1001), {"model.num_classes": 2}),
-    Later("data.label", _Anything(), {"data.label": None}),
-    Later("data.positive", _Anything(), {"data.positive": None}),
-    Later("data.group", _Anything(), {"data.group": None}, "rows are then split one by one"),
 )
 
-COMING_TASKS = frozenset({"vitals", "symptoms", "ecg", "pneumonia", "glaucoma", "table"})
+COMING_TASKS = frozenset({"symptoms", "ecg", "pneumonia", "glaucoma"})
 
 
 def available(edit: Edit, later: Sequence[Later]) -> bool:

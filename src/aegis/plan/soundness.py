@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from aegis.errors import PlanError
-from aegis.plan import guards, learning, roles
+from aegis.plan import guards, learning, own_data, roles
 from aegis.plan.faults import Fault
 from aegis.plan.later import NOT_YET, Later, available, not_yet
 from aegis.plan.plan import Plan
@@ -30,6 +30,7 @@ RULES = (
     guards.noise_rule,
     roles.roles,
     roles.attributes,
+    own_data.naming,
 )
 
 

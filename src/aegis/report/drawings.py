@@ -138,7 +138,8 @@ def round_cells(result: Mapping[str, Any]) -> tuple[RoundCell, ...]:
         return ()
     cells = []
     for entry in history:
-        missing, aside = len(sequence(entry.get("absent"))), len(sequence(entry.get("flagged")))
+        missing = len(sequence(entry.get("absent")))
+        aside = len(sequence(entry.get("set_aside", entry.get("flagged"))))
         number_of = entry.get("round")
         if missing or aside:
             said = f"{missing} missing, {aside} set aside"

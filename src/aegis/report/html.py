@@ -23,6 +23,7 @@ from aegis.report.benefit_page import (
 from aegis.report.disclosure import disclosures, has_noise
 from aegis.report.drawings import curves, gain_rows, odds_rows, round_cells
 from aegis.report.fairness_page import COLUMNS, fairness_part
+from aegis.report.flags import flag_table, no_flags
 from aegis.report.hospital_tables import comparison_table, hospital_table, partition_table
 from aegis.report.provenance import glossary, origins, repeating, sureness
 from aegis.report.run_tables import best_round, odds_table, overall_scores, round_table
@@ -98,6 +99,8 @@ def _content(result: Mapping[str, Any]) -> dict[str, Any]:
         "disclosures": disclosures(result),
         "cells": round_cells(result),
         "rounds": round_table(result, best_round(result)),
+        "flags": flag_table(result),
+        "no_flags": no_flags(result),
         "origins": origins(result),
         "repeating": repeating(result),
         "glossary": glossary(result),

@@ -22,6 +22,7 @@ from aegis.evaluation.intervals import interval
 from aegis.evaluation.metrics import metrics
 from aegis.messages import Enrolled
 from aegis.privacy.accounting import Event
+from aegis.report.flags import detected, flags_of
 from aegis.report.fairness import fairness
 from aegis.report.spending import privacy_of, spent_by
 from aegis.report.usefulness import usefulness
@@ -45,7 +46,11 @@ def result_of(
     plan, progress = study.plan, final.progress
     names = [h.hospital for h in progress.hospitals if h.hospital in final.histograms]
     histograms = [final.histograms[name] for name in names]
-    together = summed_metrics(histograms, [final.losses[name] for name in names])
+    losses = [final.losses[name] for name in names]
+    if final.sealed is not None and final.sealed.histogram is not None:
+        histograms.append(final.sealed.histogram)
+        losses.append(final.sealed.loss_sum)
+    together = summed_metrics(histograms, losses)
     spent = spent_by(releases, plan.privacy.delta) if plan.privacy.enabled else {}
     hospitals: list[dict[str, Any]] = [
         {
@@ -95,6 +100,7 @@ def result_of(
         "mean_local": None,
         "hospitals": hospitals,
         "history": _history(records),
+        **detected(plan, records),
         "fairness": fairness(study, final),
         **usefulness(final),
         "privacy": privacy_of(plan, releases),
@@ -143,16 +149,18 @@ def _mean_over_hospitals(
 
 def _history(records: Sequence[Record]) -> list[dict[str, Any]]:
     opened: dict[int, str] = {}
-    flagged: dict[int, list[str]] = {}
+    aside: dict[int, list[str]] = {}
+    flags = flags_of(records)
     rounds: list[dict[str, Any]] = []
     for _, time, event in records:
         match event["event"]:
             case "RoundOpened":
                 opened[event["round"]] = time
             case "ReplyQuarantined":
-                flagged.setdefault(event["round"], []).append(event["hospital"])
+                aside.setdefault(event["round"], []).append(event["hospital"])
             case "RoundClosed":
                 number = event["round"]
+                named = [flag["hospital"] for flag in flags.get(number, [])]
                 rounds.append(
                     {
                         "round": number,
@@ -162,7 +170,9 @@ def _history(records: Sequence[Record]) -> list[dict[str, Any]]:
                         "learning_rate": event["learning_rate"],
                         "seconds": _seconds(opened.get(number, time), time),
                         "absent": event["absent"],
-                        "flagged": flagged.get(number, []),
+                        "set_aside": aside.get(number, []),
+                        "flagged": list(dict.fromkeys([*aside.get(number, []), *named])),
+                        "flags": flags.get(number, []),
                     }
                 )
             case _:

@@ -83,7 +83,7 @@ def _round(entry: Mapping[str, Any]) -> tuple[str, ...]:
         say("log_loss"),
         seconds(entry.get("seconds")),
         names(entry.get("absent")),
-        names(entry.get("flagged")),
+        names(entry.get("set_aside", entry.get("flagged"))),
     )
 
 

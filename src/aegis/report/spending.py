@@ -19,7 +19,8 @@ UNITS = {
 }
 RECORD = ("patient record at one hospital", "add or remove one")
 NOT_COVERED = (
-    "scores of the shared model on held-out patients (counts; simulated hospitals, public data)",
+    "scores of the shared model on held-out patients, overall and by group (counts; simulated "
+    "hospitals, public data)",
     "the number of training and test rows of each hospital",
     "which hospitals took part, and when",
 )

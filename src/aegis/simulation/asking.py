@@ -61,7 +61,7 @@ def ask(
     _check_price(epsilon, delta)
     federation = Federation.of(plan, data_directory or _data_directory())
     task, dataset = find_task(plan.task), federation.dataset
-    topics = Topics.of(task.schema, task.positive, dataset.rows)
+    topics = Topics.of(federation.study.schema, positive(plan), dataset.rows)
     asked = question(topics, wanted.kind, wanted.columns, wanted.bins, wanted.where)
     bundled = not getattr(task, "sources", ()) or dataset.synthetic
     policy = replace(PUBLIC, demonstration=bundled, scores="noisy")

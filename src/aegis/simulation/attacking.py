@@ -80,7 +80,7 @@ def attacked(
         "byzantine": byzantine,
         "dishonest": list(dishonest),
         "task": plan.task,
-        "positive": find_task(plan.task).positive,
+        "positive": positive(plan),
         "synthetic": federation.dataset.synthetic,
         "seed": plan.seed,
         "trust": plan.effective_trust,

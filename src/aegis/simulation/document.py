@@ -75,7 +75,7 @@ def document(
         "synthetic": dataset.synthetic,
         "rows": len(dataset.rows),
         "credits": task.credits,
-        "positive": task.positive,
+        "positive": positive(study.plan),
     }
     found["partition"] = _partition(finished)
     found |= _table_one(finished) | _odds_ratios(finished)
@@ -129,7 +129,7 @@ def _store(finished: Finished, registry: Registry) -> str:
         "aegis": __version__,
         "run": progress.run,
         "task": plan.task,
-        "positive": find_task(plan.task).positive,
+        "positive": positive(plan),
         "schema_sha256": study.schema.sha256,
         "plan_sha256": plan.sha256,
         "preparation": progress.preparation,
@@ -156,7 +156,7 @@ def _table_one(finished: Finished) -> dict[str, Any]:
         return {"table_one": None, "table_one_reason": "this run had no statistics round"}
     if len(slots(study.schema)) != len(sums):
         return {"table_one": None, "table_one_reason": "its categories were found in the run"}
-    outcome = find_task(study.plan.task).positive.capitalize()
+    outcome = positive(study.plan).capitalize()
     by_hospital = None
     if study.plan.effective_trust == "open" and len(finished.sites) <= MOST_COLUMNS:
         by_hospital = {

@@ -26,7 +26,7 @@ FORMAT = "aegis-audit/1"
 def exported(evidence: Evidence) -> bytes:
     """The evidence as one file."""
     model = evidence.model
-    body = {
+    body: dict[str, Any] = {
         "run": evidence.run,
         "entries": [entry.data.decode("ascii") for entry in evidence.entries],
         "leaves": [entry.leaf.hex() for entry in evidence.entries],
@@ -35,13 +35,17 @@ def exported(evidence: Evidence) -> bytes:
         "card": evidence.card,
         "result": evidence.result,
         "model": None if model is None else base64.b64encode(model).decode(),
-        "ledgers": {
-            name: [list(astuple(row)) for row in ledger.rows]  # type: ignore[call-overload]
-            for name, ledger in (evidence.ledgers or {}).items()
-        },
-        "seen": {name: [size, root.hex()] for name, (size, root) in (evidence.seen or {}).items()},
+        "ledgers": None,
+        "seen": None,
         "seal": None if evidence.seal is None else _plain(evidence.seal),
     }
+    if evidence.ledgers is not None:
+        body["ledgers"] = {
+            name: [list(astuple(row)) for row in ledger.rows]  # type: ignore[call-overload]
+            for name, ledger in evidence.ledgers.items()
+        }
+    if evidence.seen is not None:
+        body["seen"] = {name: [size, root.hex()] for name, (size, root) in evidence.seen.items()}
     digest = hashlib.sha256(canonical(body)).hexdigest()
     return canonical({"format": FORMAT, "sha256": digest, "evidence": body}) + b"\n"
 
@@ -67,11 +71,8 @@ def imported(data: bytes) -> Evidence:
             card=body["card"],
             result=body["result"],
             model=None if body["model"] is None else base64.b64decode(body["model"], validate=True),
-            ledgers={
-                name: LedgerFile([Row(*row) for row in rows])
-                for name, rows in body["ledgers"].items()
-            },
-            seen={n: (size, bytes.fromhex(root)) for n, (size, root) in body["seen"].items()},
+            ledgers=None if body["ledgers"] is None else _ledgers(body["ledgers"]),
+            seen=None if body["seen"] is None else _seen(body["seen"]),
             seal=None if body["seal"] is None else _seal(body["seal"]),
             unreadable=() if whole else (("file", "it was changed after it was exported"),),
         )
@@ -80,6 +81,14 @@ def imported(data: bytes) -> Evidence:
             f"this is no audit export, or it was damaged ({error})",
             way_out="Make one: aegis audit export RUN --out FILE",
         ) from error
+
+
+def _ledgers(body: Mapping[str, Any]) -> dict[str, LedgerFile]:
+    return {name: LedgerFile([Row(*row) for row in rows]) for name, rows in body.items()}
+
+
+def _seen(body: Mapping[str, Any]) -> dict[str, tuple[int, bytes]]:
+    return {name: (int(size), bytes.fromhex(root)) for name, (size, root) in body.items()}
 
 
 def _plain(seal: Seal) -> dict[str, Any]:

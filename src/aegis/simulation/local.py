@@ -41,6 +41,7 @@ from aegis.states import Failed, Idle, RoundSetup, State, Terminated
 from aegis.store.home import Home
 from aegis.store.journal import Journal
 from aegis.store.registry import Registry
+from aegis.tasks.bounded import Bounded
 from aegis.tasks.task import DataOptions, Dataset, find_task
 from aegis.wiring import federate
 
@@ -171,6 +172,9 @@ class Federation:
                 sites=tuple(data.sites) if data.sites else None,
                 synthetic=data.synthetic,
                 seed=plan.seed,
+                label=data.label,
+                positive=data.positive,
+                group=data.group,
             )
         )
         return cls.dealt(plan, dataset)
@@ -178,7 +182,10 @@ class Federation:
     @classmethod
     def dealt(cls, plan: Plan, dataset: Dataset) -> Federation:
         """Deal a data set to hospitals as the plan says."""
-        schema, data, federated = find_task(plan.task).schema, plan.data, plan.federated
+        schema = dataset.schema or find_task(plan.task).schema
+        data, federated = plan.data, plan.federated
+        if dataset.schema is not None and plan.privacy.enabled:
+            Bounded.of(schema)  # refuses what has no public range before anything is written
         parts = partition(
             dataset,
             federated.num_clients,

@@ -13,14 +13,16 @@ presence, changes it.
                  young, the third mostly women, the fourth mostly men, as far as there are any
     iid          at random, in equal sizes
 
-Where one would hold fewer than two rows while there are enough for everybody, the fullest hospital
+Where the data name patients (``groups``), patients are dealt and divided instead of rows, so that
+nobody is on two sides. Where one would hold fewer than two rows while there are enough for everybody, the fullest hospital
 hands it some; real sites keep what is theirs.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -34,6 +36,7 @@ __all__ = ["HospitalRows", "Kind", "describe", "label_skew", "partition"]
 
 Kind: TypeAlias = Literal["site", "dirichlet", "age", "demographic", "iid"]
 Groups: TypeAlias = list[NDArray[np.intp]]
+Take: TypeAlias = Callable[[NDArray[np.intp]], Rows]
 
 LEAST = 2
 MOST_HOSPITALS = 1000
@@ -59,6 +62,9 @@ def partition(
     rows or more keeps one at least for training, and with a ``test_fraction`` above 0 one for test.
     Raises ``BadInput`` for a kind that these data cannot serve, and for more hospitals than rows.
     """
+    take: Take = dataset.rows.take
+    if dataset.groups is not None:
+        dataset, take = _by_patient(dataset, dataset.groups)
     count = _count(dataset, hospitals)
     _check(dataset, count, by, alpha, test_fraction, validation_fraction)
     match by:
@@ -79,7 +85,7 @@ def partition(
     held_out = dataset.held_out if by == "site" or dataset.fixed_split else None
     return {
         name: _divided(
-            dataset, np.sort(group), held_out, name, seed, test_fraction, validation_fraction
+            dataset, take, np.sort(group), held_out, name, seed, test_fraction, validation_fraction
         )
         for name, group in zip(names, groups, strict=True)
     }
@@ -234,8 +240,32 @@ def _evened(groups: Sequence[NDArray[np.intp]]) -> Groups:
     return evened
 
 
+def _by_patient(dataset: Dataset, groups: NDArray[np.str_]) -> tuple[Dataset, Take]:
+    """One row for each patient, ill where any of the patient's is, and how to take all of theirs;
+    what is dealt is then patients."""
+    _, first, patient = np.unique(groups, return_index=True, return_inverse=True)
+    order = np.argsort(patient, kind="stable")
+    members = np.split(order, np.cumsum(np.bincount(patient))[:-1])
+    labels = np.zeros(len(first), dtype=np.int64)
+    np.maximum.at(labels, patient, dataset.rows.labels)
+    one_each = replace(
+        dataset,
+        rows=replace(dataset.rows.take(first), labels=labels),
+        sites=None if dataset.sites is None else dataset.sites[first],
+        held_out=None if dataset.held_out is None else dataset.held_out[first],
+        groups=None,
+    )
+
+    def take(index: NDArray[np.intp]) -> Rows:
+        theirs = [members[person] for person in index] or [order[:0]]
+        return dataset.rows.take(np.sort(np.concatenate(theirs)))
+
+    return one_each, take
+
+
 def _divided(
     dataset: Dataset,
+    take: Take,
     group: NDArray[np.intp],
     held_out: NDArray[np.bool_] | None,
     name: str,
@@ -251,7 +281,6 @@ def _divided(
         test, rest = _apart(group, labels, min(wanted, len(group) - 1), seed, f"test/{name}")
     wanted = min(round(validation_fraction * len(group)), max(len(rest) - 1, 0))
     validation, train = _apart(rest, labels, wanted, seed, f"validation/{name}")
-    take = dataset.rows.take
     return HospitalRows(take(train), take(validation), take(test))
 
 

@@ -38,8 +38,15 @@ class Bounded:
 
     @classmethod
     def of(cls, schema: Schema) -> Bounded:
-        """Raises ``DataError`` for a number without a public range."""
+        """Raises ``DataError`` for a number without a public range, and for a category without
+        public words."""
         for column in schema.columns:
+            if column.kind == "category" and not column.categories:
+                raise DataError(
+                    f"{column.name} has no public categories",
+                    "private training knows a column's words without any patient",
+                    "Name the categories, or leave the column out",
+                )
             if column.kind == "number" and (column.low is None or column.high is None):
                 raise DataError(
                     f"{column.name} has no public range",

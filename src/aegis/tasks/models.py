@@ -27,7 +27,13 @@ HIDDEN: Mapping[str, tuple[int, ...]] = {
     "logistic": (),
     "mlp": (64, 32, 16),
     "heart_mlp": (32, 16),
+    "vitals_mlp": (64, 32, 16),
 }
+DROPOUT: Mapping[str, tuple[float, ...]] = {"vitals_mlp": (0.3, 0.2, 0.1)}
+"""A network's own rates, which hold while its hidden layers are its own."""
+
+INPUTS: Mapping[str, int] = {"heart_mlp": 13, "vitals_mlp": 4}
+"""How many numbers go into a network that is made for one table."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +142,9 @@ def network(choice: Choice, preparation: str) -> Perceptron:
     """The plan's network, with as many inputs as the preparation makes columns."""
     inputs = len(read_preparation(preparation).features)
     hidden = None if choice.hidden is None else tuple(choice.hidden)
-    return perceptron(choice.name, inputs, hidden, tuple(choice.dropout or ()))
+    own = DROPOUT.get(choice.name, ()) if hidden is None else ()
+    dropout = own if choice.dropout is None else tuple(choice.dropout)
+    return perceptron(choice.name, inputs, hidden, dropout)
 
 
 def model_bytes(model: Perceptron, weights: Vector) -> bytes:

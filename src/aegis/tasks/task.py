@@ -114,7 +114,8 @@ class Dataset:
     """``sites`` (n,) names the centre of each row where the data have real ones; ``held_out`` (n,)
     marks the test rows where the source publishes a split; hospitals made of sites keep it, and
     with ``fixed_split`` (other patients, another time) all hospitals do. ``synthetic`` data are
-    labelled so wherever they show."""
+    labelled so wherever they show. ``schema`` is set where it was read from files, and then stands
+    for the task's. ``groups`` (n,) names the patient of each row; one's rows are never split."""
 
     rows: Rows
     source: str
@@ -122,6 +123,8 @@ class Dataset:
     held_out: NDArray[np.bool_] | None = None
     synthetic: bool = False
     fixed_split: bool = False
+    schema: Schema | None = None
+    groups: NDArray[np.str_] | None = None
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,9 @@ class DataOptions:
     sites: tuple[str, ...] | None = None
     synthetic: bool = False
     seed: int = 0
+    label: str | None = None
+    positive: str | None = None
+    group: str | None = None
 
 
 @runtime_checkable

@@ -63,7 +63,7 @@ def labelled(
         )
     for table in tables:
         problems = Problems()
-        slips(table, label, counts, problems)
+        slips(table, label, counts, positive, problems)
         problems.refuse(table.name)
     found = []
     for table in tables:
@@ -75,13 +75,17 @@ def labelled(
     return found, f"{label} {positive} is positive, {rest} negative"
 
 
-def slips(table: Table, label: str, counts: Counter[str], problems: Problems) -> None:
-    """Rare labels that look like a common one."""
+def slips(
+    table: Table, label: str, counts: Counter[str], positive: str, problems: Problems
+) -> None:
+    """Rare labels, one letter away from a common one, where there are more than two."""
+    if len(counts) <= 2:
+        return
     column = table.columns[label]
     total = sum(counts.values())
     common = [word for word, count in counts.items() if count > RARE * total]
     for code, word in enumerate(column.words):
-        if not word or word in common or is_number(word, "."):
+        if not word or word in common or is_number(word, ".") or same(word, positive):
             continue
         near = max(common, key=lambda other: _alike(word, other), default="")
         rows = column.rows_of(code)
@@ -108,4 +112,6 @@ def _counts(tables: Sequence[Table], label: str) -> Counter[str]:
 
 
 def _alike(word: str, other: str) -> float:
+    if abs(len(word) - len(other)) > 1:
+        return 0.0
     return SequenceMatcher(None, word.casefold(), other.casefold()).ratio()
