@@ -144,8 +144,8 @@ selection: all
         " (file plan.yaml line 6)",
         "training.momentum must be a number of at least 0 and below 1, and finite, got nan "
         "(file plan.yaml line 7)",
-        "data.group: patient is not in this version yet; use data.group: null "
-        "(rows are then split one by one)",
+        "data.group: patient is for task: table, and breast_cancer knows its own columns; use "
+        "data.group: null (rows are then split one by one)",
     ]
 
 

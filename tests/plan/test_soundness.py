@@ -303,7 +303,6 @@ def test_numbers_of_the_papers():
 PROMISED = {
     "model.name: resnet18": {**SOUND, "model.name": "resnet18"},
     "model.num_classes: 6": {**SOUND, "model.num_classes": 6},
-    "data.group: patient": {**SOUND, "data.group": "patient"},
     "task: ecg": {"task": "ecg"},
 }
 
@@ -314,12 +313,15 @@ def test_what_is_promised_is_said_not_to_be_here_yet(what):
     assert sentence.startswith(f"{what} is not in this version yet; use ")
 
 
-def test_the_way_out_of_a_promise_says_what_it_costs():
-    [fault] = find_faults(Plan(**{"task": "breast_cancer", "data.group": "patient"}))
+@pytest.mark.parametrize("key", ["data.label", "data.positive", "data.group"])
+def test_a_task_that_knows_its_columns_is_told_no_other(key):
+    [fault] = find_faults(Plan(**{"task": "breast_cancer", key: "patient"}))
+    costs = " (rows are then split one by one)" if key == "data.group" else ""
     assert str(fault) == (
-        "data.group: patient is not in this version yet; use data.group: null (rows are then split "
-        "one by one)"
+        f"{key}: patient is for task: table, and breast_cancer knows its own columns; "
+        f"use {key}: null{costs}"
     )
+    assert not find_faults(Plan(**{"task": "table", key: "patient"}))
 
 
 @pytest.mark.parametrize("rule", SMALLEST)

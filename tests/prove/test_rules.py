@@ -30,8 +30,8 @@ def counted(law, *strategies) -> int:
     seen = 0
 
     @often
-    @given(*strategies)
-    def run(*drawn):
+    @given(st.tuples(*strategies))
+    def run(drawn):
         nonlocal seen
         seen += 1
         law(*drawn)

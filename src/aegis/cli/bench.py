@@ -17,10 +17,11 @@ def bench(
     name: str = typer.Argument(
         "engine",
         help="engine: rounds per second beside Flower and others; privacy: DP-SGD beside Opacus; "
-        "secagg: a sealed sum beside Flower's.",
+        "secagg: a sealed sum beside Flower's; rules: robust rules beside Flower and ByzFL.",
     ),
     hospitals: list[int] | None = typer.Option(
-        None, help="Sizes to measure [engine: 8 100 1000; privacy: 100; secagg: 50 8 100]."
+        None,
+        help="Sizes to measure [engine: 8 100 1000; privacy: 100; secagg: 50 8 100; rules: 10 100 20].",
     ),
     out: Path | None = typer.Option(None, help="Also write FILE.json and FILE.md."),
     as_json: AsJson = False,
@@ -47,8 +48,15 @@ def bench(
 
         document = secagg.secagg(tuple(hospitals or (50, 8, 100)), told=told)
         text = secagg.table(document)
+    elif name == "rules":
+        from aegis.bench import rules
+
+        document = rules.rules(tuple(hospitals or (10, 100, 20)), told=told)
+        text = rules.table(document)
     else:
-        raise BadInput(f"no benchmark is called {name}", "there are: engine, privacy, secagg")
+        raise BadInput(
+            f"no benchmark is called {name}", "there are: engine, privacy, secagg, rules"
+        )
     if out is not None:
         import json
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,14 +12,19 @@ from aegis.cli.options import AsJson, answer
 
 if TYPE_CHECKING:
     from aegis.tasks.sources import Source
+    from aegis.tasks.tables.checking import Examined
     from aegis.tasks.task import Task
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, help="List, fetch and describe data sets.")
+    group = typer.Typer(no_args_is_help=True, help="List, fetch, describe and check data sets.")
     group.command("list", epilog="Example:  aegis data list")(list_data)
     group.command("fetch", epilog="Example:  aegis data fetch heart --into data")(fetch)
     group.command("describe", epilog="Example:  aegis data describe breast_cancer")(describe)
+    group.command("check", epilog="Example:  aegis data check patients.csv --label diagnosis")(
+        check
+    )
+    group.command("sample", epilog="Example:  aegis data sample vitals --out data/vitals")(sample)
     app.add_typer(group, name="data")
 
 
@@ -98,6 +104,87 @@ def describe(
     typer.echo(f"{found.title}: {len(dataset.rows)} rows. {dataset.source}")
     for row in table["rows"]:
         typer.echo(f"  {row['label']:<44} {row['overall']}")
+
+
+def check(
+    file: Path = typer.Argument(..., help="A CSV or ARFF file, or a folder with one per hospital."),
+    label: str | None = typer.Option(None, help="The column that holds the diagnosis."),
+    positive: str | None = typer.Option(None, help="The value of it that means disease."),
+    group: str | None = typer.Option(None, help="The patient column, if patients have many rows."),
+    as_json: AsJson = False,
+) -> None:
+    """What a table of your own holds, what is wrong with it, and a plan that runs on it."""
+    from aegis.tasks.tables.checking import examine
+
+    found = examine(file, label, positive, group)
+    if as_json:
+        answer(found.as_json())
+    else:
+        for line in _checked(found):
+            typer.echo(line)
+    if found.faults:
+        raise typer.Exit(2)
+
+
+def _checked(found: Examined) -> Iterator[str]:
+    for row in found.files:
+        rows = f"{row['rows']} rows, {row['columns']} columns"
+        yield f"{row['file']}: {rows}, {row['dialect']}, decimal {row['decimal']}"
+    if found.columns:
+        yield ""
+    for column in found.columns:
+        if column["left_out"] is not None:
+            yield f"  {column['name']:<30} left out: it {column['left_out']}"
+            continue
+        words = f": {', '.join(column['categories'][:6])}" if column["categories"] else ""
+        lacking = f", {column['missing']} missing" if column["missing"] else ""
+        yield f"  {column['name']:<30} {column['kind']}{words}{lacking}"
+    for title, listed in (("Must be mended", found.faults), ("Worth a look", found.remarks)):
+        if listed:
+            yield f"\n{title}:"
+        for name, problem in listed:
+            yield f"  {name + ', ' if name else ''}{problem}"
+    if found.plan:
+        guess = " and ".join(found.guessed)
+        yield f"\nA plan that runs{f' ({guess} guessed)' if guess else ''}:\n\n{found.plan}"
+
+
+def sample(
+    task: str = typer.Argument(..., help="Whose data: vitals."),
+    rows: int = typer.Option(1000, min=1, max=1_000_000, help="Rows of each hospital."),
+    hospitals: int = typer.Option(5, min=1, max=1000, help="How many; one file for each."),
+    out: Path = typer.Option(Path("data", "vitals"), help="Folder to put the files in."),
+    seed: int = typer.Option(16, min=0, help="The same seed writes the same files."),
+    as_json: AsJson = False,
+) -> None:
+    """Write invented data with a known best accuracy, one CSV per hospital, and a README."""
+    from aegis.errors import BadInput
+    from aegis.tasks.vitals_sample import BAYES_ACCURACY, write_samples
+
+    if task != "vitals":
+        raise BadInput(f"there is no sample for {task}", way_out="There is one for vitals")
+    files, followed = write_samples(out, hospitals, rows, seed)
+    if as_json:
+        answer(
+            {
+                "task": task,
+                "files": [str(path) for path in files],
+                "rows": rows * hospitals,
+                "synthetic": True,
+                "bayes_accuracy": BAYES_ACCURACY,
+                "bayes_accuracy_here": followed,
+            }
+        )
+        return
+    for path in files:
+        typer.echo(path)
+    typer.echo(
+        f"SYNTHETIC. Bayes accuracy {BAYES_ACCURACY:.3f} by the rule, {followed:.3f} on these rows"
+    )
+    typer.echo(
+        f"Use it with: aegis run PLAN.yaml --set task=vitals --set data.path={out} "
+        f"--set federated.num_clients={hospitals}"
+    )
 
 
 def _sources(task: Task) -> tuple[Source, ...]:

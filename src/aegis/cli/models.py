@@ -53,8 +53,18 @@ def list_models(as_json: AsJson = False) -> None:
         typer.echo(f"{row['sha256'][:12]}  {row['created'][:19]}  {row['task']:<16} {row['run']}")
 
 
-def show(name: str = typer.Argument(..., metavar="MODEL|RUN"), as_json: AsJson = False) -> None:
-    """A version's card: what it is, where it came from, its layers and inputs."""
+def show(
+    name: str = typer.Argument(..., metavar="MODEL|RUN|NAME"),
+    inputs: int | None = typer.Option(None, min=1, help="Of a plan's model: how many inputs."),
+    as_json: AsJson = False,
+) -> None:
+    """A version's card: what it is, where it came from, its layers and inputs; or the layers of a
+    model that a plan can name."""
+    from aegis.tasks.models import HIDDEN
+
+    if name in HIDDEN:
+        _show_network(name, inputs, as_json)
+        return
     with _registry() as registry:
         version = registry.find(name)
         model, features = version.model, version.preparation.names
@@ -70,6 +80,42 @@ def show(name: str = typer.Argument(..., metavar="MODEL|RUN"), as_json: AsJson =
     typer.echo(f"parameters {model.size:,}")
     typer.echo(f"inputs    {', '.join(features)}")
     typer.echo(version.card["note"])
+
+
+def _show_network(name: str, inputs: int | None, as_json: bool) -> None:
+    from aegis.errors import BadInput
+    from aegis.tasks.models import DROPOUT, INPUTS, perceptron
+
+    inputs = inputs or INPUTS.get(name)
+    if inputs is None:
+        raise BadInput(
+            f"{name} takes as many inputs as the task has columns",
+            way_out=f"Say how many: aegis models show {name} --inputs 30",
+        )
+    model = perceptron(name, inputs, dropout=DROPOUT.get(name, ()))
+    last = len(model.layers) - 1
+    rates = [*(model.dropout or (0.0,) * last), 0.0]
+    layers = [
+        {
+            "inputs": fan_in,
+            "outputs": fan_out,
+            "activation": "sigmoid" if at == last else "ReLU",
+            "dropout": rates[at],
+            "parameters": (fan_in + 1) * fan_out,
+        }
+        for at, (fan_in, fan_out) in enumerate(model.layers)
+    ]
+    if as_json:
+        answer({"model": name, "layers": layers, "parameters": model.size})
+        return
+    typer.echo(f"model     {name}")
+    for layer in layers:
+        dropped = f", dropout {layer['dropout']:g}" if layer["dropout"] else ""
+        typer.echo(
+            f"layer     {layer['inputs']} -> {layer['outputs']}, {layer['activation']}{dropped}, "
+            f"{layer['parameters']:,} parameters"
+        )
+    typer.echo(f"parameters {model.size:,}")
 
 
 def verify(

@@ -48,9 +48,9 @@ from aegis.messages import (
 )
 from aegis.messages.stages import Advertise, Confirm, Mask, Opened, Share, Stage, Unmask
 from aegis.plan import Plan
+from aegis.plan.own_data import positive as positive_of
 from aegis.privacy.budget import Advice
 from aegis.privacy.noise import SystemNoise
-from aegis.tasks.task import find_task
 from aegis.training import trainer_for
 from aegis.training.trainer import Trained
 

@@ -22,8 +22,8 @@ from aegis.evaluation.intervals import interval
 from aegis.evaluation.metrics import metrics
 from aegis.messages import Enrolled
 from aegis.privacy.accounting import Event
-from aegis.report.flags import detected, flags_of
 from aegis.report.fairness import fairness
+from aegis.report.flags import detected, flags_of
 from aegis.report.spending import privacy_of, spent_by
 from aegis.report.usefulness import usefulness
 from aegis.states import Terminated
@@ -45,7 +45,8 @@ def result_of(
     charged for in this run."""
     plan, progress = study.plan, final.progress
     names = [h.hospital for h in progress.hospitals if h.hospital in final.histograms]
-    histograms = [final.histograms[name] for name in names]
+    own = [final.histograms[name] for name in names]
+    histograms = list(own)
     losses = [final.losses[name] for name in names]
     if final.sealed is not None and final.sealed.histogram is not None:
         histograms.append(final.sealed.histogram)
@@ -95,7 +96,7 @@ def result_of(
             },
         },
         "global_reason": None if histograms else "no hospital released scores of the final model",
-        "mean_hospitals": _mean_over_hospitals(histograms, [h["global"] for h in hospitals]),
+        "mean_hospitals": _mean_over_hospitals(own, [h["global"] for h in hospitals]),
         "pooled": None,
         "mean_local": None,
         "hospitals": hospitals,

@@ -27,6 +27,7 @@ from aegis.hospital.policy import Policy
 from aegis.hospital.release import Account, site_sha256
 from aegis.hospital.site import Site
 from aegis.plan import Plan
+from aegis.plan.own_data import positive
 from aegis.privacy.accounting import composed
 from aegis.privacy.filters import Cap
 from aegis.simulation.accounts import PUBLIC
@@ -63,7 +64,8 @@ def ask(
     task, dataset = find_task(plan.task), federation.dataset
     topics = Topics.of(federation.study.schema, positive(plan), dataset.rows)
     asked = question(topics, wanted.kind, wanted.columns, wanted.bins, wanted.where)
-    bundled = not getattr(task, "sources", ()) or dataset.synthetic
+    published = dataset.schema is None and not getattr(task, "sources", ())
+    bundled = published or dataset.synthetic
     policy = replace(PUBLIC, demonstration=bundled, scores="noisy")
     root = (Home(home) if home is not None else Home.from_environment()).prepare()
     folder = root.results("queries") / plan.task / "ledgers"

@@ -15,10 +15,10 @@ from aegis.aggregation.conditions import largest_f
 from aegis.errors import BadInput
 from aegis.plan import Plan, check_plan
 from aegis.plan.guards import OWN_KEYS
+from aegis.plan.own_data import positive
 from aegis.simulation.attacks import Attack, drawn
 from aegis.simulation.attacks.trial import Outcome, run_once, scene_of
 from aegis.simulation.local import Federation
-from aegis.tasks.task import find_task
 
 MASKED = (
     "The plan is masked: the coordinator sees only the sum, so no rule can look at single updates "

@@ -18,6 +18,7 @@ from aegis.coordinator.steps import Study
 from aegis.errors import BadInput
 from aegis.hospital.node import Node
 from aegis.hospital.site import Site
+from aegis.plan.own_data import positive
 from aegis.privacy.accounting import Event
 from aegis.report.odds_ratios import odds_ratios
 from aegis.report.result import Record, result_of

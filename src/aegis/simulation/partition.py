@@ -14,8 +14,8 @@ presence, changes it.
     iid          at random, in equal sizes
 
 Where the data name patients (``groups``), patients are dealt and divided instead of rows, so that
-nobody is on two sides. Where one would hold fewer than two rows while there are enough for everybody, the fullest hospital
-hands it some; real sites keep what is theirs.
+nobody is on two sides. Where one would hold fewer than two rows while there are enough for
+everybody, the fullest hospital hands it some; real sites keep what is theirs.
 """
 
 from __future__ import annotations

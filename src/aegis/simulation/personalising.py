@@ -29,6 +29,8 @@ from aegis.training.trainer import Job, Settings
 
 PASSES = (0, 1, 2, 4, 8)
 FOLDS, LEAST = 4, 20
+MOST_SLOPES = 200
+"""Of more columns (an image has a thousand) only the intercept is a hospital's own."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,13 @@ def _with_site_effects(shared: Fitted, model: Perceptron, site: Site) -> Persona
     prepared = read_preparation(shared.preparation)
     design = prepared.apply(site.train)
     logits, labels = model.logits(shared.weights, design), site.train.labels
-    strength = likeliest(evidence(design, labels, logits))
-    effects = site_effects(design, labels, logits, strength)
+    sloped = design.shape[1] if design.shape[1] <= MOST_SLOPES else 0
+    strength = likeliest(evidence(design[:, :sloped], labels, logits))
+    effects = site_effects(design[:, :sloped], labels, logits, strength)
 
     def own(rows: Rows) -> NDArray[np.floating]:
         there = prepared.apply(rows)
-        return np.asarray(model.logits(shared.weights, there) + effects.on(there))
+        return np.asarray(model.logits(shared.weights, there) + effects.on(there[:, :sloped]))
 
     intercept, slopes = strength
     how = "as shared"

@@ -69,7 +69,7 @@ class Vitals:
             "training": {
                 "solver": "sgd",
                 "optimizer": "adam",
-                "learning_rate": 0.003,
+                "learning_rate": 0.01,
                 "schedule": "plateau",
                 "batch_size": 16,
                 "local_epochs": 2,

@@ -12,9 +12,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from aegis.errors import DataError
 
 LABEL = "SYNTHETIC vital signs by a stated rule; no patient is behind any row"
 NOISE = 0.08
@@ -79,3 +82,35 @@ def csv_of(table: NDArray[np.float64]) -> str:
     lines = [",".join(COLUMNS)]
     lines += [",".join([*(f"{v:.1f}" for v in row[:4]), f"{row[4]:.0f}"]) for row in table]
     return "\n".join(lines) + "\n"
+
+
+def write_samples(
+    folder: Path, hospitals: int, rows: int, seed: int
+) -> tuple[list[Path], float]:
+    """One CSV per hospital with a README beside them. Answers the CSV files, and the share of
+    labels in them that follow the rule. Raises ``DataError`` where they cannot be written."""
+    files, truthful = [], 0
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(hospitals):
+            table, honest = sample(number, rows, seed)
+            path = folder / f"hospital_{number + 1}.csv"
+            path.write_text(csv_of(table), encoding="utf-8", newline="\n")
+            files.append(path)
+            truthful += int(honest.sum())
+        (folder / "README.txt").write_text(_README.format(rows=rows, seed=seed), encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{folder} cannot be written ({error.strerror})") from error
+    return files, truthful / (rows * hospitals)
+
+
+_README = f"""{LABEL}
+
+One file per hospital, {{rows}} rows each, drawn with seed {{seed}} (aegis data sample vitals).
+Columns: heart_rate 50 to 120 1/min, systolic_bp 90 to 160 mmHg, diastolic_bp 60 to 100 mmHg,
+spo2 90 to 100 %, healthy 0 or 1.
+Rule of the labels: {RULE}.
+Hospitals differ in what is common there: pressures, saturations and heart rates are shifted.
+Bayes accuracy: {BAYES_ACCURACY:.2f}. Whoever knows the rule is right that often on average, and
+nobody can be right more often.
+"""

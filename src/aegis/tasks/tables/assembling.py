@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 
 from aegis.errors import DataError
 from aegis.tasks.tables.choices import NAME, Choices
-from aegis.tasks.tables.columns import Kind, decimal_mark, merged, out_of_range, typed, values
+from aegis.tasks.tables.columns import (
+    Kind,
+    decimal_mark,
+    merged,
+    out_of_range,
+    typed,
+    values,
+    without,
+)
 from aegis.tasks.tables.doubts import Doubt, doubts
 from aegis.tasks.tables.reading import Problems, Table
 from aegis.tasks.task import Column, Schema
@@ -61,7 +69,9 @@ def assembled(
     problems = tuple(Problems() for _ in tables)
     found: dict[str, NDArray[Any]] = {}
     columns: dict[str, Column] = {}
-    left_out = [Doubt(name, "is left out by its owner") for name in names if name in choices.leave_out]
+    left_out = [
+        Doubt(name, "is left out by its owner") for name in names if name in choices.leave_out
+    ]
     for name in names:
         kind = kinds[name]
         if name in choices.leave_out:
@@ -75,6 +85,7 @@ def assembled(
         parts = []
         for table, faults in zip(tables, problems, strict=True):
             part = values(table, name, kind, decimal_mark(table), faults)
+            part = without(part, table.columns[name], choices.absent(name))
             out_of_range(table, choices.ranges, {name: part}, faults)
             parts.append(part)
         found[name] = np.concatenate(parts)
@@ -154,7 +165,7 @@ def _column(tables: Sequence[Table], name: str, kind: Kind, choices: Choices) ->
     words: tuple[str, ...] = known.categories if known else ()
     declared = {table.declared.get(name) for table in tables}
     if kind == "category" and not words and len(declared) == 1:
-        words = next(iter(declared)) or ()
+        words = declared.pop() or ()
     if known is None:
         return Column(name, kind, "", categories=words)
     numbers = (known.low, known.high) if kind == "number" else (None, None)

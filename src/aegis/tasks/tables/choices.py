@@ -7,6 +7,7 @@
     columns:
       age: {low: 0, high: 120, unit: years}
       sex: {categories: [female, male]}
+      glucose: {missing: [0]}
 
 Ranges and categories are public: whoever writes them knows them without looking at any patient.
 """
@@ -23,7 +24,7 @@ from aegis.errors import DataError
 NAME = "columns.yaml"
 MOST_BYTES = 1 << 18
 _KEYS = ("missing", "take", "leave_out", "keep", "columns")
-_COLUMN_KEYS = ("low", "high", "unit", "categories", "description")
+_COLUMN_KEYS = ("low", "high", "unit", "categories", "description", "missing")
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Known:
     unit: str = ""
     categories: tuple[str, ...] = ()
     description: str = ""
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ class Choices:
     leave_out: frozenset[str] = frozenset()
     keep: frozenset[str] = frozenset()
     columns: Mapping[str, Known] = field(default_factory=dict)
+
+    def absent(self, name: str) -> frozenset[str]:
+        """Words that mean missing in this column."""
+        known = self.columns.get(name)
+        return frozenset(word.casefold() for word in known.missing) if known else frozenset()
 
     @property
     def ranges(self) -> dict[str, tuple[float, float]]:
@@ -96,6 +103,7 @@ def _column(path: Path, name: str, document: Any) -> Known:
         str(document.get("unit", "")),
         _words(path, f"{name}.categories", document.get("categories")),
         str(document.get("description", "")),
+        _words(path, f"{name}.missing", document.get("missing")),
     )
 
 

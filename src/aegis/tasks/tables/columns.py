@@ -57,7 +57,7 @@ def decimal_mark(table: Table) -> Mark:
     return ","
 
 
-def typed(column: Words, mark: Mark, declared: tuple[str, ...] | None | Literal[""] = "") -> Typed:
+def typed(column: Words, mark: Mark, declared: tuple[str, ...] | Literal[""] | None = "") -> Typed:
     """``declared`` is what an ARFF head says; "" where nothing is said."""
     counts = column.counts
     present = [(word, int(n)) for word, n in zip(column.words, counts, strict=True) if word and n]
@@ -78,7 +78,7 @@ def typed(column: Words, mark: Mark, declared: tuple[str, ...] | None | Literal[
     return Typed(kind, len(present), missing)
 
 
-def merged(kinds: Iterable[Kind | None]) -> Kind | None | Literal["conflict"]:
+def merged(kinds: Iterable[Kind | None]) -> Kind | Literal["conflict"] | None:
     """One kind for the same column of several hospitals."""
     found = {kind for kind in kinds if kind is not None}
     if found == {"flag", "number"}:
@@ -88,9 +88,7 @@ def merged(kinds: Iterable[Kind | None]) -> Kind | None | Literal["conflict"]:
     return found.pop() if found else None
 
 
-def values(
-    table: Table, name: str, kind: Kind, mark: Mark, problems: Problems
-) -> NDArray[Any]:
+def values(table: Table, name: str, kind: Kind, mark: Mark, problems: Problems) -> NDArray[Any]:
     """(n,) float64 with NaN, or text with "" where missing. A word that is not of the kind is a
     problem with its first row, and missing."""
     column = table.columns[name]
@@ -110,6 +108,14 @@ def values(
                 problems.add(int(table.places[rows[0]]), name, _why(word, mark), len(rows))
                 parsed[code] = np.nan
     return parsed[column.codes]
+
+
+def without(found: NDArray[Any], column: Words, absent: frozenset[str]) -> NDArray[Any]:
+    """The values with those words missing that mean it in this column alone."""
+    gone = np.array([word.casefold() in absent for word in column.words], dtype=np.bool_)
+    if not gone.any():
+        return found
+    return np.where(gone[column.codes], "" if found.dtype.kind == "U" else np.nan, found)
 
 
 def _all_answers(column: Words) -> bool:

@@ -25,7 +25,9 @@ _NAMED = re.compile(
     r"|(patient|subject|record|case)[ _-]?(no|nr|number)|ssn|name|first[ _]?name|last[ _]?name"
     r"|surname|e-?mail|phone|address|insurance[ _](no|nr|number)"
 )
-_DATE = re.compile(r"[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}.*|[0-9]{1,2}[-/.][0-9]{1,2}[-/.][0-9]{2,4}.*")
+_DATE = re.compile(
+    r"[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}.*|[0-9]{1,2}[-/.][0-9]{1,2}[-/.][0-9]{2,4}.*"
+)
 
 
 @dataclass(frozen=True)

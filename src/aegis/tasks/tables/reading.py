@@ -149,9 +149,7 @@ def _read(name: str, dialect: Dialect, file: TextIO, absent: frozenset[str] | se
         cells = [cell.strip() for cell in cells]
         if not any(cells):
             continue
-        if len(cells) != len(header) and (
-            len(cells) < len(header) or any(cells[len(header) :])
-        ):
+        if len(cells) != len(header) and (len(cells) < len(header) or any(cells[len(header) :])):
             problems.add(row, "", f"{len(cells)} cells, the header has {len(header)}")
             continue
         if len(places) >= MOST_ROWS:
@@ -170,9 +168,7 @@ def _read(name: str, dialect: Dialect, file: TextIO, absent: frozenset[str] | se
         for j, title in enumerate(names)
         if not _is_unnamed_and_empty(header, j, words := kept.column(j))
     }
-    return Table(
-        name, dialect, columns, np.frombuffer(places, dtype=np.int64), problems, declared
-    )
+    return Table(name, dialect, columns, np.frombuffer(places, dtype=np.int64), problems, declared)
 
 
 class _Kept:
@@ -215,9 +211,7 @@ def _first(records: Iterator[list[str]]) -> tuple[list[str], int]:
 
 def _names(name: str, header: list[str], numeric_is_data: bool) -> tuple[list[str], range]:
     if len(header) > MOST_COLUMNS:
-        raise DataError(
-            f"{name} has {len(header)} columns", f"a table may have {MOST_COLUMNS}"
-        )
+        raise DataError(f"{name} has {len(header)} columns", f"a table may have {MOST_COLUMNS}")
     there = [title for title in header if title]
     if numeric_is_data and there and all(_is_value(title) for title in there):
         raise DataError(

@@ -28,6 +28,9 @@ _SEX = {
 }
 
 
+UNREAD = Schema()
+
+
 @dataclass(frozen=True)
 class OwnTable:
     """``schema`` is empty until files are read; a ``Dataset`` of this task brings its own."""
@@ -35,7 +38,7 @@ class OwnTable:
     name: str = "table"
     title: str = "A hospital's own table"
     positive: str = "the positive class"
-    schema: Schema = Schema()
+    schema: Schema = UNREAD
     credits: str = "your own files, named by data.path"
 
     @property
@@ -85,9 +88,12 @@ class OwnTable:
         )
 
 
-def read_all(path: Path, sites: Sequence[str] | None = None) -> tuple[list[Table], list[str]]:
+def read_all(
+    path: Path, sites: Sequence[str] | None = None, *, strict: bool = True
+) -> tuple[list[Table], list[str]]:
     """The tables of a folder, or the one of a file, and the hospitals' names (their stems).
-    Raises ``DataError`` where there are none, and for the first that cannot be read."""
+    Raises ``DataError`` where there are none, and for the first that cannot be read; ``strict``
+    also for one with faulty rows or without any."""
     choices = read_choices(path)
     if not path.exists():
         raise DataError(f"{path} is not there", way_out="Correct data.path")
@@ -98,7 +104,7 @@ def read_all(path: Path, sites: Sequence[str] | None = None) -> tuple[list[Table
                 f"data.sites is {', '.join(sites)}",
                 "Leave data.sites out, or name a folder with one file per hospital",
             )
-        return [_read(path, choices)], [path.stem]
+        return [_read(path, choices, strict)], [path.stem]
     files = sorted(
         file
         for file in path.iterdir()
@@ -113,7 +119,7 @@ def read_all(path: Path, sites: Sequence[str] | None = None) -> tuple[list[Table
         if site not in stems:
             raise DataError(f"{path} has no hospital {site}", f"there are {', '.join(stems)}")
     files = [file for file in files if sites is None or file.stem in sites]
-    return [_read(file, choices) for file in files], [file.stem for file in files]
+    return [_read(file, choices, strict) for file in files], [file.stem for file in files]
 
 
 def grouped(tables: Sequence[Table], group: str) -> NDArray[np.str_]:
@@ -145,10 +151,11 @@ def complete(rows: Rows) -> NDArray[np.bool_]:
     return there
 
 
-def _read(path: Path, choices: Choices) -> Table:
+def _read(path: Path, choices: Choices, strict: bool) -> Table:
     table = read_table(path, choices.missing)
-    table.problems.refuse(path.name)
-    if not len(table):
+    if strict:
+        table.problems.refuse(path.name)
+    if strict and not len(table):
         raise DataError(f"{path.name} has a header and no row")
     return table
 
