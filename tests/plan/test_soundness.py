@@ -303,7 +303,7 @@ def test_numbers_of_the_papers():
 PROMISED = {
     "model.name: resnet18": {**SOUND, "model.name": "resnet18"},
     "model.num_classes: 6": {**SOUND, "model.num_classes": 6},
-    "task: ecg": {"task": "ecg"},
+    "task: glaucoma": {"task": "glaucoma"},
 }
 
 
@@ -381,7 +381,7 @@ def test_a_misspelt_name_gets_the_nearest_one(asked, beginning, ending):
 
 
 def test_all_faults_of_a_plan_come_at_once():
-    asked = {"trust": "masked", "federated.quorum": 9, "model.name": "cnn1d", "task": "ecg"}
+    asked = {"trust": "masked", "federated.quorum": 9, "model.name": "cnn1d", "task": "glaucoma"}
     with pytest.raises(PlanError) as caught:
         check_plan(Plan(**asked))
     assert len(caught.value.faults) == 3

@@ -13,7 +13,7 @@ from aegis.simulation.attacks import ATTACKS
 from tests.prove.cells import ROOT, kept_cells, source_of_the_cells  # noqa: F401
 from tests.prove.matrix import NONE, PARTITIONS, RULES
 from tests.prove.robustness_pages import heat_map, least, means, page
-from tests.prove.test_robustness import DEFAULT
+from tests.prove.test_robustness import PRESETS
 
 pytestmark = [pytest.mark.prove, pytest.mark.data]
 
@@ -37,10 +37,11 @@ def test_the_adaptive_are_measured_on_heart(found, rule_name):
     assert all(0 <= value <= 1 for value in mean.values())
 
 
-def test_among_like_hospitals_no_attack_costs_the_default_preset_five_points(found):
-    ours, fedavg = accuracy(found, "IID", DEFAULT), accuracy(found, "IID", "fedavg")
+@pytest.mark.parametrize("preset", PRESETS)
+def test_among_like_hospitals_no_attack_costs_a_preset_five_points(found, preset):
+    ours, fedavg = accuracy(found, "IID", preset), accuracy(found, "IID", "fedavg")
     print(
-        f"\nheart, IID: {DEFAULT} {ours[NONE]:.3f}, least {least(ours):.3f}; "
+        f"\nheart, IID: {preset} {ours[NONE]:.3f}, least {least(ours):.3f}; "
         f"fedavg {fedavg[NONE]:.3f}, least {least(fedavg):.3f}"
     )
     assert least(ours) >= ours[NONE] - 0.05

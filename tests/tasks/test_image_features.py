@@ -145,6 +145,11 @@ def test_what_is_no_image_of_this_size_is_refused():
         ImageFeatures.of(Picture(3000, 3000))
 
 
+def test_a_design_matrix_is_taken_as_it_is():
+    design = SMALL.apply(rows(images(3)))
+    assert np.array_equal(SMALL.apply(rows(design)), design)
+
+
 def test_the_map_is_learnt_once_and_kept(cache, monkeypatch):
     scattering = Scattering(8, 8)
     first = whitening.whitening(scattering, 10)

@@ -131,6 +131,8 @@ def _copies(updates: Matrix, lengths: Numbers, names: Sequence[str]) -> list[Fla
     angles = np.log(np.sqrt(np.maximum(chords, 1e-18)))
     np.fill_diagonal(angles, np.inf)
     nearest = angles.min(axis=1)
+    # Among few coordinates two go nearly the same way by chance.
+    least = LEAST_ANGLE + 4 / max(1, updates.shape[1])
     flags = []
     for place, name in enumerate(names):
         # Its own copies must not set what is normal for it.
@@ -141,7 +143,7 @@ def _copies(updates: Matrix, lengths: Numbers, names: Sequence[str]) -> list[Fla
             continue
         centre = float(np.median(others))
         deviation = 1.4826 * np.median(np.abs(others - centre)) * (1 + 1 / len(others))
-        score = (centre - nearest[place]) / max(deviation, LEAST_ANGLE)
+        score = (centre - nearest[place]) / max(deviation, least)
         flags.append(
             Flag(name, "copies", float(min(score, HIGHEST)), f"goes the same way as {names[twin]}")
         )

@@ -1,9 +1,10 @@
 """Lengths and distances of rows: one centred Gram matrix for all that compares whole updates.
 
 Squared distances follow from inner products, G_ii + G_jj - 2 G_ij, and lose their digits where rows
-lie close together and far from the centre. So rows are centred on one of them before anything is
-squared, products are added up in float64, and pairs that are still too close for their distance
-from the centre (twins, a small cluster far away) are centred on one of their own and done again.
+lie close together and far from the centre. So rows that do are centred on one of them before
+anything is squared, products are added up in float64, and pairs that are still too close for their
+distance from the centre (twins, a small cluster far away) are centred on one of their own and done
+again.
 What is left is exact to 1e-9 for small matrices, and to 1e-6 for large ones of float32, whose
 products are taken in float32 unless ``exact`` is asked for.
 """
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from aegis.aggregation.combining import Matrix, Numbers, Seen, not_finite
 from aegis.aggregation.kernels import CACHE, SMALL, NotFinite
 
-SAMPLE = 4096
+SAMPLE = 512
 EXACT = 1e-9
 
 
@@ -74,7 +75,9 @@ def gram(
         for at in range(0, length, width):
             columns = slice(at, min(at + width, length))
             block = held[:, : columns.stop - at]
-            if centre is None:
+            if centre is None and matrix.dtype == kind and isinstance(rows, slice):
+                block = matrix[rows, columns]
+            elif centre is None:
                 block[:] = matrix[rows, columns]
             elif single:
                 np.subtract(matrix[rows, columns], centre[columns], out=block)
@@ -86,11 +89,11 @@ def gram(
 
 
 def _distances(
-    matrix: Matrix, rows: NDArray[np.intp] | slice, centre: int, single: bool
+    matrix: Matrix, rows: NDArray[np.intp] | slice, centre: int | None, single: bool
 ) -> tuple[Numbers, Numbers]:
     """Squared distances between some rows, and how much larger the squares are that they are the
     difference of."""
-    found = gram(matrix, matrix[centre], rows, single)
+    found = gram(matrix, None if centre is None else matrix[centre], rows, single)
     squares = np.diagonal(found)[:, None] + np.diagonal(found)[None, :]
     with np.errstate(divide="ignore", invalid="ignore"):
         distances = squares - 2 * found
@@ -116,12 +119,17 @@ def _refine(matrix: Matrix, distances: Numbers, worst: Numbers, limit: float, si
         worst[place] = np.where(better, left, worst[place])
 
 
-def _centre(matrix: Matrix) -> int:
-    """A row among the others, by some of the columns: the one whose median distance is least. It
-    decides how many digits are kept, never what comes out."""
+def _centre(matrix: Matrix) -> int | None:
+    """A row among the others, by some of the columns: the one whose median distance is least; none
+    where rows lie as far from one another as from zero. It decides how many digits are kept, never
+    what comes out."""
     step = max(1, matrix.shape[1] // SAMPLE)
-    some = matrix[:, ::step].astype(np.float64)
-    some = some[:, :SAMPLE]
+    some = matrix[:, ::step][:, :SAMPLE].astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
-        squares = np.median([((some - row) ** 2).sum(axis=1) for row in some], axis=1)
-    return int(np.argmin(np.where(np.isfinite(squares), squares, np.inf)))
+        squares = np.einsum("ij,ij->i", some, some)
+        apart = np.array([((some - row) ** 2).sum(axis=1) for row in some])
+    np.fill_diagonal(apart, np.inf)
+    if len(some) > 1 and (squares[:, None] + squares < 4 * apart).all():
+        return None
+    middle = np.median(apart, axis=1)
+    return int(np.argmin(np.where(np.isfinite(middle), middle, np.inf)))

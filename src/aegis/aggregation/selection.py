@@ -91,26 +91,32 @@ def _one_by_one(seen: Seen, f: int, keep: int) -> list[int]:
     """The rows that Krum chooses one after the other, each time among those that are left."""
     found = measured(seen)
     rows = _iterated(found, f, keep, seen.order)
-    if not found.exact and set(rows) != set(_iterated(found, f, keep, seen.order[::-1])):
+    if not found.exact and set(rows) != set(_iterated(found, f, keep, seen.order, False)):
         rows = _iterated(measured(seen, exact=True), f, keep, seen.order)
     return rows
 
 
-def _iterated(found: Geometry, f: int, keep: int, order: Sequence[int]) -> list[int]:
+def _iterated(
+    found: Geometry, f: int, keep: int, order: Sequence[int], by_name: bool = True
+) -> list[int]:
     left, chosen = list(order), []
     for _ in range(keep):
         scored = scores(found.distances[np.ix_(left, left)], f)
-        [place], _ = _least(scored, 1, found.error, range(len(left)))
+        [place], _ = _least(scored, 1, found.error, range(len(left)), by_name)
         chosen.append(left.pop(place))
     return chosen
 
 
 def _least(
-    scored: Numbers, keep: int, error: float, order: Sequence[int]
+    scored: Numbers, keep: int, error: float, order: Sequence[int], by_name: bool = True
 ) -> tuple[list[int], bool]:
-    """The ``keep`` least, and whether others were as good to within the error."""
+    """The ``keep`` least, and whether others were as good to within the error. Without ``by_name``
+    of those the greater, so that it shows whether the choice hangs on the error."""
     bound = np.partition(scored, keep - 1)[keep - 1]
     surely = [row for row in order if scored[row] < bound * (1 - error)]
     tied = [row for row in order if abs(scored[row] - bound) <= bound * error]
     missing = keep - len(surely)
-    return surely + tied[:missing], len(tied) > missing
+    if not by_name:
+        tied.sort(key=lambda row: -scored[row])
+    unlike = len({float(scored[row]) for row in tied}) > 1
+    return surely + tied[:missing], unlike and len(tied) > missing

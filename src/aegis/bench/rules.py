@@ -35,6 +35,7 @@ LEAST = {
 }
 READING = 0.5  # of the speed at which memory is read, for the mean
 MOST_EXTRA_MB = 1200.0
+MANY = 20_000_000  # numbers: beyond them half as many turns
 LONGEST_S = 1800
 
 Measure: TypeAlias = Callable[[int, int, int, int], dict[str, Any]]
@@ -54,7 +55,8 @@ def rules(
     for rows in hospitals:
         length, f = SIZES.get(rows, (1_000_000, max(1, (rows - 3) // 4)))
         told(f"{rows} updates of {length} numbers")
-        sizes.append(_summary(rows, length, f, (measure or _run)(rows, length, f, turns)))
+        some = turns if rows * length <= MANY else max(1, turns // 2)
+        sizes.append(_summary(rows, length, f, (measure or _run)(rows, length, f, some)))
     absent = {
         name: f"not installed: {NEEDS[name]}"
         for name in ("flower", "byzfl")

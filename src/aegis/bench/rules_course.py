@@ -26,7 +26,7 @@ RULES = ("fedavg", "median", "trimmed_mean", "krum", "multi_krum", "bulyan")
 OTHERS = ("foolsgold", "centered_clipping", "geometric_median", "nnm_trimmed_mean", "bucketing")
 NEEDS = {"flower": "flwr", "flower messages": "flwr", "byzfl": "byzfl"}
 SAME = ("fedavg", "median", "trimmed_mean")
-LARGE = 100_000_000  # numbers: from here on only ours run, and their memory is looked at
+LONG = 10_000_000  # numbers in a row: from here on only ours run, and their memory is looked at
 AGREEMENT = 1e-5
 
 
@@ -42,9 +42,8 @@ def ours(matrix: NDArray[np.float32], f: int) -> dict[str, Callable[[], Any]]:
 
 def contenders(matrix: NDArray[np.float32], f: int) -> dict[str, Mapping[str, Callable[[], Any]]]:
     found: dict[str, Mapping[str, Callable[[], Any]]] = {"aegis": ours(matrix, f)}
-    if matrix.size >= LARGE:
-        if matrix.shape[1] > LARGE // 20:
-            return found
+    if matrix.shape[1] >= LONG:
+        return found
     makers = {"flower": peers.flower, "flower messages": peers.flower_messages}
     for name, make in {**makers, "byzfl": peers.byzfl}.items():
         if find_spec(NEEDS[name]) is not None:

@@ -21,7 +21,8 @@ def bench(
     ),
     hospitals: list[int] | None = typer.Option(
         None,
-        help="Sizes to measure [engine: 8 100 1000; privacy: 100; secagg: 50 8 100; rules: 10 100 20].",
+        help="Sizes to measure [engine: 8 100 1000; privacy: 100; secagg: 50 8 100; "
+        "rules: 10 100 20].",
     ),
     out: Path | None = typer.Option(None, help="Also write FILE.json and FILE.md."),
     as_json: AsJson = False,

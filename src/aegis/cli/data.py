@@ -64,7 +64,8 @@ def fetch(
 
     sources = _sources(find_task(task))
     if not sources:
-        raise BadInput(f"the data of {task} are bundled", way_out="There is nothing to fetch")
+        where = _available(find_task(task))
+        raise BadInput(f"the data of {task} are {where}", way_out="There is nothing to fetch")
     directory = _directory(into)
     if directory is None:
         raise BadInput(
@@ -196,6 +197,8 @@ def _available(task: Task) -> str:
     from aegis.tasks.sources import located
 
     sources = _sources(task)
+    if not sources and not task.schema.columns and task.schema.image is None:
+        return "your own files"
     if not sources:
         return "bundled"
     try:

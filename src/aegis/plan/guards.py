@@ -232,6 +232,7 @@ def privacy(plan: Plan) -> Iterator[Fault]:
     if not privacy.enabled:
         return
     mechanism = privacy.mechanism
+    logistic = plan.model.name == "logistic" and not (plan.model.hidden or plan.model.dropout)
     dp_sgd = Edit({"privacy.mechanism": "dp_sgd"})
     if mechanism == "none":
         yield Fault(
@@ -251,7 +252,7 @@ def privacy(plan: Plan) -> Iterator[Fault]:
             ("privacy.mechanism", "training.solver"),
             "privacy.mechanism: distributed shares out the noise of one full gradient, and "
             "training.solver is sgd",
-            (Edit({"training.solver": "gradient"}), dp_sgd),
+            (dp_sgd, *([Edit({"training.solver": "gradient"})] if logistic else [])),
         )
     if privacy.noise == "laplace" and mechanism in ("dp_sgd", "distributed"):
         yield Fault(

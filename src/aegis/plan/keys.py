@@ -125,7 +125,9 @@ class Model(Section):
         None, "The widths of the hidden layers; null takes the model's own.", "units"
     )
     dropout: Annotated[tuple[Rate, ...], Field(max_length=16)] | None = key(
-        None, "One dropout rate for each hidden layer; null takes the model's own.", "share of units"
+        None,
+        "One dropout rate for each hidden layer; null takes the model's own.",
+        "share of units",
     )
     start: Text | None = key(None, "A stored version or a file to start from; null starts fresh.")
     init: Literal["zeros", "uniform"] | None = key(

@@ -24,6 +24,14 @@ NOT_COVERED = (
     "the number of training and test rows of each hospital",
     "which hospitals took part, and when",
 )
+WHOLE_PATIENT = "a patient as a whole, whose rows' epsilons add, since the bound is for one"
+
+
+def row_of(plan: Plan) -> str:
+    """What a row is where it is less than a patient, in the task's words; empty where it is one."""
+    from aegis.tasks.task import find_task
+
+    return str(getattr(find_task(plan.task), "unit", ""))
 
 
 def privacy_of(plan: Plan, releases: Mapping[str, Sequence[Event]]) -> dict[str, Any]:
@@ -41,6 +49,10 @@ def privacy_of(plan: Plan, releases: Mapping[str, Sequence[Event]]) -> dict[str,
     delta = plan.privacy.delta
     spent = spent_by(releases, delta)
     unit, neighbouring = UNITS.get(plan.privacy.mechanism, RECORD)
+    uncovered = list(NOT_COVERED)
+    if unit == RECORD[0] and (row := row_of(plan)):
+        unit = f"{row} at one hospital"
+        uncovered.insert(0, f"{WHOLE_PATIENT} {row}")
     return {
         "mechanism": plan.privacy.mechanism,
         "epsilon": max((one["pld"] for one in spent.values()), default=0.0),
@@ -52,7 +64,7 @@ def privacy_of(plan: Plan, releases: Mapping[str, Sequence[Event]]) -> dict[str,
         "accountant": "pld",
         "assumes": "no patient is in two hospitals; where one is, that patient's epsilons add",
         "releases": max((len(events) for events in releases.values()), default=0),
-        "not_covered": list(NOT_COVERED),
+        "not_covered": uncovered,
         "ledger": "simulation",
     }
 

@@ -38,7 +38,7 @@ from aegis.simulation.stacked import StackedHospitals
 from aegis.states import StartingPoint
 from aegis.store.journal import Forgetful
 from aegis.tasks.bounded import read_preparation
-from aegis.tasks.task import Rows
+from aegis.tasks.task import Rows, find_task
 from aegis.wiring import federate
 
 MOST_HOSPITALS = 100
@@ -56,6 +56,8 @@ def why_not(plan: Plan, hospitals: int) -> str | None:
         return "the audit would have to calibrate the noise of each reference model anew"
     if plan.data.standardize == "site":
         return "the audit needs one preparation for all hospitals"
+    if find_task(plan.task).schema.image is not None:
+        return "the audit would fit dozens of models of a thousand columns, which takes minutes"
     return None
 
 

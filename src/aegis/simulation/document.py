@@ -77,6 +77,7 @@ def document(
         "rows": len(dataset.rows),
         "credits": task.credits,
         "positive": positive(study.plan),
+        "row": getattr(task, "unit", "patient record"),
     }
     found["partition"] = _partition(finished)
     found |= _table_one(finished) | _odds_ratios(finished)
@@ -173,6 +174,11 @@ def _odds_ratios(finished: Finished) -> dict[str, Any]:
     if curvature is None:
         why = "only training.solver: newton gives the curvature that intervals need"
         return {"odds_ratios": None, "odds_ratios_reason": why}
+    if finished.study.schema.image is not None:
+        return {
+            "odds_ratios": None,
+            "odds_ratios_reason": "what images become has no meaning alone",
+        }
     names = read_preparation(progress.preparation).names
     _, mean = unpack(curvature, len(progress.weights))
     total = mean * sum(hospital.examples for hospital in progress.hospitals)

@@ -70,8 +70,11 @@ class ImageFeatures:
 
     def apply(self, rows: Rows) -> NDArray[np.float64]:
         """The design matrix (n, components), each row of norm 1 at most, without an intercept
-        column. Raises ``DataError`` for images of another size or kind."""
+        column. Rows that are that already are taken as they are. Raises ``DataError`` for images of
+        another size or kind."""
         images = rows.inputs
+        if isinstance(images, np.ndarray) and images.shape[1:] == (self.components,):
+            return np.asarray(images, dtype=np.float64)
         size = (self.image.height, self.image.width)
         if not isinstance(images, np.ndarray) or images.shape[1:] != size:
             shape = getattr(images, "shape", None)

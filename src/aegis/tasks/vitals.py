@@ -62,7 +62,7 @@ class Vitals:
             "data": {"validation_fraction": 0.15},
             "federated": {
                 "num_clients": SITES,
-                "num_rounds": 30,
+                "num_rounds": 24,
                 "partition": {"by": "site"},
             },
             "model": {"name": "vitals_mlp", "init": "uniform"},
@@ -71,8 +71,9 @@ class Vitals:
                 "optimizer": "adam",
                 "learning_rate": 0.01,
                 "schedule": "plateau",
-                "batch_size": 16,
-                "local_epochs": 2,
+                "plateau_patience": 4,
+                "batch_size": 32,
+                "local_epochs": 4,
                 "weight_decay": 1e-5,
             },
             "evaluation": {"keep": "best", "metric": "log_loss"},
@@ -184,7 +185,9 @@ def _brought(options: DataOptions) -> dict[str, NDArray[np.float64]]:
         )
     files = sorted(path.glob("*.csv")) if path.is_dir() else [path]
     if not files:
-        raise DataError(f"{path} holds no .csv file", way_out="aegis data sample vitals writes some")
+        raise DataError(
+            f"{path} holds no .csv file", way_out="aegis data sample vitals writes some"
+        )
     return {file.stem: read_vitals(file) for file in files}
 
 

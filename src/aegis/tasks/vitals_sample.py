@@ -84,9 +84,7 @@ def csv_of(table: NDArray[np.float64]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_samples(
-    folder: Path, hospitals: int, rows: int, seed: int
-) -> tuple[list[Path], float]:
+def write_samples(folder: Path, hospitals: int, rows: int, seed: int) -> tuple[list[Path], float]:
     """One CSV per hospital with a README beside them. Answers the CSV files, and the share of
     labels in them that follow the rule. Raises ``DataError`` where they cannot be written."""
     files, truthful = [], 0
@@ -109,7 +107,8 @@ _README = f"""{LABEL}
 One file per hospital, {{rows}} rows each, drawn with seed {{seed}} (aegis data sample vitals).
 Columns: heart_rate 50 to 120 1/min, systolic_bp 90 to 160 mmHg, diastolic_bp 60 to 100 mmHg,
 spo2 90 to 100 %, healthy 0 or 1.
-Rule of the labels: {RULE}.
+Rule of the labels:
+{RULE}.
 Hospitals differ in what is common there: pressures, saturations and heart rates are shifted.
 Bayes accuracy: {BAYES_ACCURACY:.2f}. Whoever knows the rule is right that often on average, and
 nobody can be right more often.

@@ -91,7 +91,8 @@ def byzfl(matrix: NDArray[np.float32], f: int, trim: int) -> Mapping[str, Work]:
 def byzfl_rules() -> Any:
     """ByzFL's module of rules, without the rest of the package."""
     found = find_spec("byzfl")
-    assert found is not None and found.origin is not None
+    if found is None or found.origin is None:
+        raise ModuleNotFoundError("byzfl")
     door = types.ModuleType("byzfl")
     door.__path__ = [str(Path(found.origin).parent)]
     sys.modules["byzfl"] = door

@@ -265,6 +265,8 @@ def _guess_positive(tables: Sequence[Table], label: str) -> str | None:
             for word, count in zip(column.words, column.counts.tolist(), strict=True):
                 counts[word] = counts.get(word, 0) + count
     counts.pop("", None)
+    if len(counts) > 2 and {word for word in counts if same(word, "0")}:
+        return "> 0"
     for wanted in ILL:
         for word in counts:
             if same(word, wanted):

@@ -25,6 +25,7 @@ NEARLY_ALL = 0.9
 _POINT = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]{1,3})?")
 _COMMA = re.compile(r"[-+]?([0-9]+(,[0-9]*)?|,[0-9]+)([eE][-+]?[0-9]{1,3})?")
 _THOUSANDS = re.compile(r"[-+]?[0-9]{1,3}(,[0-9]{3})+")
+_ONE = re.compile(r"[01][.,]0*")
 _YES = {"1": 1.0, "yes": 1.0, "true": 1.0, "y": 1.0, "0": 0.0, "no": 0.0, "false": 0.0, "n": 0.0}
 
 
@@ -66,7 +67,7 @@ def typed(column: Words, mark: Mark, declared: tuple[str, ...] | Literal[""] | N
     if not present:
         return Typed(None, 0, missing)
     kind: Kind
-    if all(word.casefold() in _YES for word, _ in present):
+    if all(_answer(word) is not None for word, _ in present):
         kind = "flag"
     elif declared is None:
         kind = "number"
@@ -100,8 +101,8 @@ def values(table: Table, name: str, kind: Kind, mark: Mark, problems: Problems) 
             continue
         if is_number(word, mark):
             parsed[code] = float(word.replace(",", "."))
-        elif word.casefold() in _YES and _all_answers(column):
-            parsed[code] = _YES[word.casefold()]
+        elif _all_answers(column):
+            parsed[code] = _answer(word)
         if not np.isfinite(parsed[code]):
             rows = column.rows_of(code)
             if len(rows):
@@ -119,7 +120,15 @@ def without(found: NDArray[Any], column: Words, absent: frozenset[str]) -> NDArr
 
 
 def _all_answers(column: Words) -> bool:
-    return all(word.casefold() in _YES for word in column.words if word)
+    return all(_answer(word) is not None for word in column.words if word)
+
+
+def _answer(word: str) -> float | None:
+    """Yes and no, and 1.0 for 1."""
+    found = _YES.get(word.casefold())
+    if found is None and _ONE.fullmatch(word):
+        return float(word.replace(",", "."))
+    return found
 
 
 def _why(word: str, mark: Mark) -> str:

@@ -13,8 +13,11 @@ import csv
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TextIO
+
+import numpy as np
 
 from aegis.errors import DataError
 
@@ -87,20 +90,6 @@ def opened(path: Path, dialect: Dialect) -> TextIO:
     return path.open(encoding=encoding, newline="")
 
 
-def lines(file: TextIO, name: str) -> Iterator[str]:
-    """Lines as ``csv`` wants them, none longer than the widest row that is allowed."""
-    number = 0
-    while line := file.readline(MOST_LINE):
-        number += 1
-        if len(line) >= MOST_LINE:
-            raise DataError(
-                f"{name}, line {number} is longer than {MOST_LINE} characters",
-                f"a row has {MOST_COLUMNS} cells at most",
-                "Check that lines end in LF, CRLF or CR",
-            )
-        yield line
-
-
 def _bytes(path: Path) -> Dialect:
     try:
         size = path.stat().st_size
@@ -121,7 +110,7 @@ def _bytes(path: Path) -> Dialect:
 def _look(name: str, blocks: Iterator[bytes]) -> Dialect:
     utf8: codecs.IncrementalDecoder | None = codecs.getincrementaldecoder("utf-8")()
     ends: Counter[str] = Counter()
-    head, last, windows, size = b"", b"", True, 0
+    head, last, windows, size, open_line = b"", b"", True, 0, 0
     for block in blocks:
         if not head:
             head = block[:16]
@@ -141,6 +130,7 @@ def _look(name: str, blocks: Iterator[bytes]) -> Dialect:
         ends["LF"] += whole.count(b"\n") - pairs - (last == b"\n")
         ends["CR"] += whole.count(b"\r") - pairs - (last == b"\r")
         last = whole[-1:]
+        open_line = _refuse_long(name, block, size - len(block), open_line)
         windows = windows and block.translate(None, _NOT_CP1252) == block
         if utf8 is not None:
             try:
@@ -163,6 +153,22 @@ def _look(name: str, blocks: Iterator[bytes]) -> Dialect:
     return Dialect("cp1252" if windows else "latin-1", False, newline)
 
 
+def _refuse_long(name: str, block: bytes, start: int, open_line: int) -> int:
+    """Where the last line of this block begins; ``open_line`` is where the one before it did.
+    Lines are measured before any is read as text, so that none fills the memory."""
+    codes = np.frombuffer(block, dtype=np.uint8)
+    stops = np.flatnonzero((codes == 10) | (codes == 13)) + start
+    edges = np.concatenate([[open_line], stops, [start + len(block)]])
+    longest = int(np.diff(edges).argmax())
+    if edges[longest + 1] - edges[longest] > MOST_LINE:
+        raise DataError(
+            f"{name} has a line longer than {MOST_LINE} bytes, from byte {edges[longest]}",
+            f"a row has {MOST_COLUMNS} cells of {MOST_FIELD} characters at most",
+            "Check that lines end in LF, CRLF or CR",
+        )
+    return int(stops[-1]) if len(stops) else open_line
+
+
 def _refuse_magic(name: str, head: bytes) -> None:
     for magic, what in _MAGIC.items():
         if head.startswith(magic):
@@ -176,11 +182,7 @@ def _refuse_magic(name: str, head: bytes) -> None:
 def _separator(path: Path, dialect: Dialect) -> str:
     """The candidate under which most rows are as wide as the header; more cells decide a tie."""
     with opened(path, dialect) as file:
-        sample = []
-        for line in lines(file, path.name):
-            sample.append(line)
-            if len(sample) >= SAMPLE_ROWS:
-                break
+        sample = list(islice(file, SAMPLE_ROWS))
     best, best_score = "", (0.0, 0)
     for separator in SEPARATORS:
         widths = _widths(sample, separator)

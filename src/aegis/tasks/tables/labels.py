@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+import re
 from collections import Counter
 from collections.abc import Sequence
 from difflib import SequenceMatcher
@@ -13,6 +15,8 @@ from aegis.errors import DataError
 from aegis.tasks.tables.columns import is_number
 from aegis.tasks.tables.reading import Problems, Table
 
+_CONDITION = re.compile(r"(>=|<=|>|<|!=)\s*(.+)")
+_COMPARE = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 RARE = 0.05
 ALIKE = 0.75
 
@@ -22,6 +26,19 @@ def same(word: str, other: str) -> bool:
     if word.casefold() == other.casefold():
         return True
     return is_number(word, ".") and is_number(other, ".") and float(word) == float(other)
+
+
+def is_positive(word: str, positive: str) -> bool:
+    """``positive`` is a label, or says which ones: ``> 0``, ``>= 2``, ``!= normal``."""
+    found = _CONDITION.fullmatch(positive.strip())
+    if found is None:
+        return same(word, positive.strip())
+    sign, bound = found[1], found[2]
+    if sign == "!=":
+        return not same(word, bound)
+    if not (is_number(word, ".") and is_number(bound, ".")):
+        return False
+    return bool(_COMPARE[sign](float(word), float(bound)))
 
 
 def labelled(
@@ -50,7 +67,7 @@ def labelled(
             f"there are {listed}",
             "Name it with data.positive",
         )
-    ill = {word for word in counts if same(word, positive.strip())}
+    ill = {word for word in counts if is_positive(word, positive)}
     if not ill:
         raise DataError(
             f"no row has {label} {positive}", f"there are {listed}", "Correct data.positive"
@@ -85,7 +102,7 @@ def slips(
     total = sum(counts.values())
     common = [word for word, count in counts.items() if count > RARE * total]
     for code, word in enumerate(column.words):
-        if not word or word in common or is_number(word, ".") or same(word, positive):
+        if not word or word in common or is_number(word, ".") or is_positive(word, positive):
             continue
         near = max(common, key=lambda other: _alike(word, other), default="")
         rows = column.rows_of(code)

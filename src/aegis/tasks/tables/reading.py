@@ -25,13 +25,13 @@ from aegis.tasks.tables.dialect import (
     MOST_FIELD,
     MOST_ROWS,
     Dialect,
-    lines,
     opened,
     sniff,
 )
 
 MISSING = frozenset({"", "?", "na", "n/a", "#n/a", "nan", "null", "."})
 SHOWN = 20
+BLOCK_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -129,9 +129,9 @@ def read_table(path: Path, missing: Iterable[str] = ()) -> Table:
             raise DataError(f"{path.name} is not {dialect.encoding} throughout") from error
 
 
-def _read(name: str, dialect: Dialect, file: TextIO, absent: frozenset[str] | set[str]) -> Table:
+def _read(name: str, dialect: Dialect, file: TextIO, absent: frozenset[str]) -> Table:
     declared: dict[str, tuple[str, ...] | None] = {}
-    text = lines(file, name)
+    text: Iterator[str] = file
     if dialect.arff:
         header, declared, records, above = arff.begin(name, text)
     else:
@@ -141,28 +141,28 @@ def _read(name: str, dialect: Dialect, file: TextIO, absent: frozenset[str] | se
         records = csv.reader(text, delimiter=dialect.separator, strict=True)
         header, blank = _first(records)
         above += blank + 1
-    names, taken = _names(name, header, numeric_is_data=not dialect.arff)
+    names = _names(name, header, numeric_is_data=not dialect.arff)
     kept = _Kept(len(names), absent)
     problems = Problems()
-    places = array("q")
+    places, width = array("q"), len(names)
+    block: list[list[str]] = []
     for row, cells in enumerate(records, start=above + 1):
-        cells = [cell.strip() for cell in cells]
-        if not any(cells):
+        whole = "".join(cells)
+        if not whole or whole.isspace():
             continue
-        if len(cells) != len(header) and (len(cells) < len(header) or any(cells[len(header) :])):
-            problems.add(row, "", f"{len(cells)} cells, the header has {len(header)}")
+        if len(cells) != width and (len(cells) < width or "".join(cells[width:]).strip()):
+            problems.add(row, "", f"{len(cells)} cells, the header has {width}")
             continue
         if len(places) >= MOST_ROWS:
             raise DataError(f"{name} has more than {MOST_ROWS} rows", "a table may have so many")
-        for column, cell in zip(taken, cells, strict=False):
-            if len(cell) > MOST_FIELD:
-                raise DataError(
-                    f"{name}, row {row}, column {names[column]} has {len(cell)} characters",
-                    f"a cell may have {MOST_FIELD}",
-                    "Look for a quotation mark that is opened and not closed",
-                )
-        kept.add(cells, taken)
+        if len(whole) > MOST_FIELD:
+            _refuse_long(name, row, names, cells)
         places.append(row)
+        block.append(cells)
+        if len(block) == BLOCK_ROWS:
+            kept.add(block)
+            block.clear()
+    kept.add(block)
     columns = {
         title: words
         for j, title in enumerate(names)
@@ -171,33 +171,45 @@ def _read(name: str, dialect: Dialect, file: TextIO, absent: frozenset[str] | se
     return Table(name, dialect, columns, np.frombuffer(places, dtype=np.int64), problems, declared)
 
 
-class _Kept:
-    def __init__(self, columns: int, absent: frozenset[str] | set[str]) -> None:
+class _Book(dict[str, int]):
+    """The code of a cell as it stands in the file; what it means is looked up once."""
+
+    def __init__(self, absent: frozenset[str]) -> None:
+        super().__init__()
         self.absent = absent
-        self.books: list[dict[str, int]] = [{} for _ in range(columns)]
+        self.words: dict[str, int] = {}
+
+    def __missing__(self, cell: str) -> int:
+        word = cell.strip()
+        word = "" if word.casefold() in self.absent else word
+        code = self[cell] = self.words.setdefault(word, len(self.words))
+        return code
+
+
+class _Kept:
+    def __init__(self, columns: int, absent: frozenset[str]) -> None:
+        self.books = [_Book(absent) for _ in range(columns)]
         self.codes = [array("i") for _ in range(columns)]
 
-    def add(self, cells: list[str], taken: range) -> None:
-        for j in taken:
-            cell, book = cells[j], self.books[j]
-            code = book.get(cell)
-            if code is None:
-                if cell.casefold() in self.absent:
-                    code = book[cell] = book.setdefault("", len(book))
-                else:
-                    code = book[cell] = len(book)
-            self.codes[j].append(code)
+    def add(self, block: list[list[str]]) -> None:
+        """Rows in one go, column by column; cells behind the last column are empty."""
+        for book, codes, cells in zip(
+            self.books, self.codes, zip(*block, strict=False), strict=False
+        ):
+            codes.extend(map(book.__getitem__, cells))
 
     def column(self, j: int) -> Words:
-        """Markers of one meaning share a code, so the words are those whose code is first."""
-        spelled: dict[int, str] = {}
-        for word, code in self.books[j].items():
-            spelled[code] = "" if word.casefold() in self.absent else word
-        order = sorted(spelled)
-        compact = np.zeros(max(order, default=0) + 1, dtype=np.int32)
-        compact[order] = np.arange(len(order), dtype=np.int32)
-        codes = np.frombuffer(self.codes[j], dtype=np.int32)
-        return Words(tuple(spelled[code] for code in order), compact[codes])
+        return Words(tuple(self.books[j].words), np.frombuffer(self.codes[j], dtype=np.int32))
+
+
+def _refuse_long(name: str, row: int, names: list[str], cells: list[str]) -> None:
+    for title, cell in zip(names, cells, strict=False):
+        if len(cell) > MOST_FIELD:
+            raise DataError(
+                f"{name}, row {row}, column {title} has {len(cell)} characters",
+                f"a cell may have {MOST_FIELD}",
+                "Look for a quotation mark that is opened and not closed",
+            )
 
 
 def _first(records: Iterator[list[str]]) -> tuple[list[str], int]:
@@ -209,7 +221,7 @@ def _first(records: Iterator[list[str]]) -> tuple[list[str], int]:
     return [], blank
 
 
-def _names(name: str, header: list[str], numeric_is_data: bool) -> tuple[list[str], range]:
+def _names(name: str, header: list[str], numeric_is_data: bool) -> list[str]:
     if len(header) > MOST_COLUMNS:
         raise DataError(f"{name} has {len(header)} columns", f"a table may have {MOST_COLUMNS}")
     there = [title for title in header if title]
@@ -230,7 +242,7 @@ def _names(name: str, header: list[str], numeric_is_data: bool) -> tuple[list[st
                 "each column needs a name of its own",
                 "Rename or remove one of them",
             )
-    return names, range(len(names))
+    return names
 
 
 def _is_value(title: str) -> bool:
