@@ -162,7 +162,7 @@ def test_a_round_that_failed_once_is_tried_again_with_new_keys():
         lost = first and name in ("hospital_01", "hospital_02") and request.purpose == "train"
         return None if lost else request
 
-    final, told, road = _run(_plan(), cut)
+    final, _, road = _run(_plan(), cut)
     clear, _, _ = _run(_plan())
     assert np.array_equal(final.progress.weights, clear.progress.weights)
     attempts = {r.attempt for r in road.requests if isinstance(r, Mask) and r.round == 2}
@@ -314,7 +314,7 @@ def test_a_round_that_makes_the_model_worse_is_not_taken():
 
 
 def test_no_hospital_adds_a_smaller_share_of_noise_than_its_sum_needs():
-    """A coordinator that counts more hospitals than it asks would open a sum with too little noise."""
+    """Who counts more hospitals than it asks would open a sum with too little noise."""
 
     def more(name, request):
         if isinstance(request, Mask) and isinstance(request.inner, Train):

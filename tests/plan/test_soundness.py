@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aegis.aggregation.conditions import SMALLEST, largest_f
 from aegis.errors import PlanError
 from aegis.plan import (
     NOT_YET,
@@ -15,7 +16,6 @@ from aegis.plan import (
     find_faults,
     parse_plan,
 )
-from aegis.aggregation.conditions import SMALLEST, largest_f
 from aegis.plan.keys import Rule
 from aegis.plan.later import COMING_TASKS
 from aegis.plan.layers import NOT_FOR_GRADIENT, NOT_FOR_NEWTON, defaults

@@ -134,7 +134,6 @@ def test_the_suggestion_for_the_first_document_says_each_edit():
     assert [edit.split(", because ")[0].split(" (")[0] for edit in edits] == [
         "robust_aggregation.method: trimmed_mean -> fedavg, "
         "robust_aggregation.enable_detection: true -> false",
-        "task: pneumonia -> breast_cancer",
         "model.name: simple_cnn -> logistic",
     ]
     assert plan.training.solver == "sgd"

@@ -1,8 +1,8 @@
 """The whole federation behind masks, at a total epsilon: real hospitals' gates, ledgers and sums.
 
 Twenty stratified splits of Wisconsin (scikit-learn's seeds 0 to 19), five hospitals, epsilon 1 and
-delta 1e-5 with everything charged, the noise shared out so that it still holds with four survivors of
-whom one colludes (K = 5/3). The bar is the one the issue names; beyond the ceiling something leaks.
+delta 1e-5 with everything charged, the noise shared out so that it still holds with four survivors
+of whom one colludes (K = 5/3). Beyond the ceiling something leaks.
 """
 
 from __future__ import annotations

@@ -155,6 +155,18 @@ def test_public_ranges_and_words_come_from_their_owner_only(folder):
     assert not (found.rows.inputs["age"] == 40).any()
 
 
+def test_codes_become_categories_by_naming_them(tmp_path):
+    for name, codes in (("a", "1 2 3"), ("b", "1.0 2.0 ?")):
+        rows = "".join(f"{code},{i % 2}\n" for i, code in enumerate(codes.split()))
+        (tmp_path / f"{name}.csv").write_text("pain,class\n" + rows)
+    (tmp_path / "columns.yaml").write_text("columns: {pain: {categories: [1, 2, 3]}}")
+    found = load(tmp_path, positive="1")
+    assert found.rows.inputs["pain"].tolist() == ["1", "2", "3", "1", "2", ""]
+    (tmp_path / "columns.yaml").write_text("columns: {pain: {categories: [1, 2]}}")
+    with pytest.raises(DataError, match="row 4, column pain: 3 is none of 1, 2"):
+        load(tmp_path, positive="1")
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

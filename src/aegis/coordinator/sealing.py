@@ -287,4 +287,3 @@ def _absent(
     for name in asked:
         if name not in survivors and name not in named:
             events.append(HospitalAbsent(run, round, name, "it fell silent before the sum"))
-

@@ -36,7 +36,7 @@ NOT_YET: Sequence[Later] = (
     Later("model.num_classes", range(3, 1001), {"model.num_classes": 2}),
 )
 
-COMING_TASKS = frozenset({"symptoms", "pneumonia", "glaucoma"})
+COMING_TASKS = frozenset({"symptoms", "glaucoma"})
 
 
 def available(edit: Edit, later: Sequence[Later]) -> bool:

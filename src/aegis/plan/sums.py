@@ -2,7 +2,7 @@
 
 Coordinator and hospital work the layout out for themselves, from the plan and the model's size.
 Numbers travel as whole multiples of a power of two, so that the sum is exact. A network's update,
-times its examples, takes one slot of 2^-24 each; where every digit counts (linear models, statistics,
+times its examples, takes one slot of 2^-24 each; where every digit counts (linear models, sums,
 losses) a number takes two slots, its multiples of 2^-10 up to 2^40 and the rest down to 2^-60. What
 the noise rule sends lies on the grid of the noise and stays there to the last bit. Up to 256
 hospitals of a million rows fit into the ring of 2^64 whatever they send; beyond its bound nothing

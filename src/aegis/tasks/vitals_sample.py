@@ -62,7 +62,8 @@ def sample(hospital: int, rows: int, seed: int) -> tuple[NDArray[np.float64], ND
     highest = np.minimum(100, systolic - _PULSE_PRESSURE)
     diastolic = rng.triangular(60, np.minimum(kind.diastolic, highest), highest)
     spo2 = rng.triangular(90, kind.spo2, 100, rows)
-    signs = np.round(np.stack([pulse, systolic, diastolic, spo2], axis=1), 1)
+    drawn = np.stack([pulse, systolic, diastolic, spo2], axis=1).astype(np.float64)
+    signs: NDArray[np.float64] = np.round(drawn, 1)
     truthful = rng.random(rows) >= NOISE
     healthy = np.where(truthful, healthy_by_rule(signs), ~healthy_by_rule(signs))
     return np.column_stack([signs, healthy.astype(np.float64)]), truthful

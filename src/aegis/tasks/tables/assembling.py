@@ -21,6 +21,7 @@ from aegis.tasks.tables.columns import (
     decimal_mark,
     merged,
     out_of_range,
+    sorted_into,
     typed,
     values,
     without,
@@ -52,8 +53,8 @@ def assembled(
 
     Raises ``DataError`` where the tables differ and nobody decided, and where no column is left.
     """
-    differing = differences(tables, apart)
-    kinds = _kinds(tables, apart)
+    differing = differences(tables, apart, choices)
+    kinds = _kinds(tables, apart, choices)
     if isinstance(choices.take, tuple):
         names = _taken(tables, choices.take)
     elif differing and choices.take is None:
@@ -84,8 +85,7 @@ def assembled(
         columns[name] = _column(tables, name, kind, choices)
         parts = []
         for table, faults in zip(tables, problems, strict=True):
-            part = values(table, name, kind, decimal_mark(table), faults)
-            part = without(part, table.columns[name], choices.absent(name))
+            part = _values(table, name, kind, choices, faults)
             out_of_range(table, choices.ranges, {name: part}, faults)
             parts.append(part)
         found[name] = np.concatenate(parts)
@@ -101,7 +101,7 @@ def assembled(
     return Assembled(schema, found, tuple(left_out), problems, tuple(differing))
 
 
-def differences(tables: Sequence[Table], apart: Sequence[str] = ()) -> list[str]:
+def differences(tables: Sequence[Table], apart: Sequence[str], choices: Choices) -> list[str]:
     """One sentence for each column that not every table has, or has as another kind."""
     from difflib import get_close_matches
 
@@ -124,21 +124,34 @@ def differences(tables: Sequence[Table], apart: Sequence[str] = ()) -> list[str]
             )
         if without or name in apart:
             continue
-        by_kind = {table.name: _kind(table, name) for table in tables}
+        by_kind = {table.name: _kind(table, name, choices) for table in tables}
         if merged(by_kind.values()) == "conflict":
             told = ", ".join(f"a {kind} in {file}" for file, kind in by_kind.items() if kind)
             found.append(f"{name} is {told}")
     return found
 
 
-def _kind(table: Table, name: str) -> Kind | None:
+def _values(
+    table: Table, name: str, kind: Kind, choices: Choices, faults: Problems
+) -> NDArray[Any]:
+    absent, known = choices.absent(name), choices.columns.get(name)
+    if known is not None and known.categories:
+        return sorted_into(table, name, known.categories, absent, faults)
+    part = values(table, name, kind, decimal_mark(table), faults)
+    return without(part, table.columns[name], absent)
+
+
+def _kind(table: Table, name: str, choices: Choices) -> Kind | None:
+    known = choices.columns.get(name)
+    if known is not None and known.categories:
+        return "category"
     column = table.columns[name]
     return typed(column, decimal_mark(table), table.declared.get(name, "")).kind
 
 
-def _kinds(tables: Sequence[Table], apart: Sequence[str]) -> dict[str, Any]:
+def _kinds(tables: Sequence[Table], apart: Sequence[str], choices: Choices) -> dict[str, Any]:
     return {
-        name: merged(_kind(table, name) for table in tables)
+        name: merged(_kind(table, name, choices) for table in tables)
         for name in tables[0].columns
         if name not in apart and all(name in table.columns for table in tables)
     }

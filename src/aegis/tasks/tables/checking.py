@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from aegis.errors import DataError
 from aegis.tasks.tables.assembling import Assembled, assembled
 from aegis.tasks.tables.choices import read_choices
-from aegis.tasks.tables.columns import decimal_mark, typed
+from aegis.tasks.tables.columns import decimal_mark, same, typed
 from aegis.tasks.tables.doubts import strange_numbers
-from aegis.tasks.tables.labels import labelled, same
+from aegis.tasks.tables.labels import labelled
 from aegis.tasks.tables.reading import SHOWN, Problem, Table
 from aegis.tasks.tables.table import grouped, read_all
 

@@ -9,6 +9,7 @@
       sex: {categories: [female, male]}
       glucose: {missing: [0]}
 
+Codes become categories by naming them, and words that are none of them are then refused.
 Ranges and categories are public: whoever writes them knows them without looking at any patient.
 """
 

@@ -111,6 +111,31 @@ def values(table: Table, name: str, kind: Kind, mark: Mark, problems: Problems) 
     return parsed[column.codes]
 
 
+def sorted_into(
+    table: Table, name: str, categories: tuple[str, ...], absent: frozenset[str], problems: Problems
+) -> NDArray[np.str_]:
+    """(n,) the owner's categories, whatever the case, and 1.0 for 1. A word that is none of them
+    is a problem with its first row."""
+    column = table.columns[name]
+    found = []
+    for code, word in enumerate(column.words):
+        gone = not word or word.casefold() in absent
+        fitting = "" if gone else next((c for c in categories if same(word, c)), None)
+        if fitting is None:
+            rows = column.rows_of(code)
+            what = f"{word:.40} is none of {', '.join(categories[:8])}"
+            problems.add(int(table.places[rows[0]]), name, what, len(rows))
+        found.append(fitting or "")
+    return np.array(found or [""], dtype=np.str_)[column.codes]
+
+
+def same(word: str, other: str) -> bool:
+    """``Yes`` and ``yes``, ``1`` and ``1.0`` are one word."""
+    if word.casefold() == other.casefold():
+        return True
+    return is_number(word, ".") and is_number(other, ".") and float(word) == float(other)
+
+
 def without(found: NDArray[Any], column: Words, absent: frozenset[str]) -> NDArray[Any]:
     """The values with those words missing that mean it in this column alone."""
     gone = np.array([word.casefold() in absent for word in column.words], dtype=np.bool_)

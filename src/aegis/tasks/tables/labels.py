@@ -12,20 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aegis.errors import DataError
-from aegis.tasks.tables.columns import is_number
+from aegis.tasks.tables.columns import is_number, same
 from aegis.tasks.tables.reading import Problems, Table
 
 _CONDITION = re.compile(r"(>=|<=|>|<|!=)\s*(.+)")
 _COMPARE = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 RARE = 0.05
 ALIKE = 0.75
-
-
-def same(word: str, other: str) -> bool:
-    """``Yes`` and ``yes``, ``1`` and ``1.0`` are one label."""
-    if word.casefold() == other.casefold():
-        return True
-    return is_number(word, ".") and is_number(other, ".") and float(word) == float(other)
 
 
 def is_positive(word: str, positive: str) -> bool:
