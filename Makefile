@@ -27,6 +27,7 @@ check: $(VENV)/.all
 
 bench: $(VENV)/.all
 	$(BIN)/aegis bench engine --out benchmarks/results/engine
+	$(BIN)/aegis bench privacy --out benchmarks/results/privacy
 
 prove: $(VENV)/.all
 	@test -n "$(PART)" || { echo "Say which: make prove PART=$$(ls tests/prove | sed -n 's/^test_\(.*\)\.py$$/\1/p' | paste -sd'|' -)"; exit 2; }

@@ -32,7 +32,7 @@ PRIVATE = {
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    """Ill images are striped; the map is learnt from few images and has few components."""
+    """Ill images have stripes across, others along; the map has few components."""
     monkeypatch.setenv("AEGIS_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(whitening, "IMAGES", 60)
     monkeypatch.setattr(image_features, "COMPONENTS", 30)
@@ -42,8 +42,9 @@ def folder(tmp_path, monkeypatch):
     arrays = {}
     for part, (count, ill) in COUNTS.items():
         labels = np.arange(count) < ill
-        stripes = 40 * np.sin(np.arange(28))[:, None] * labels[:, None, None]
-        images = rng.normal(128, 30, (count, 28, 28)) + stripes
+        stripes = 60 * np.sin(0.5 * np.arange(28))
+        images = rng.normal(128, 20, (count, 28, 28))
+        images += np.where(labels[:, None, None], stripes[:, None], stripes)
         arrays[f"{part}_images"] = np.clip(images, 0, 255).astype(np.uint8)
         arrays[f"{part}_labels"] = labels.astype(np.uint8)[:, None]
     np.savez(tmp_path / FILE, **arrays)

@@ -98,6 +98,16 @@ def describe(
 
     found = find_task(task)
     dataset = found.load(DataOptions(directory=_directory(data_dir), synthetic=synthetic))
+    if found.schema.image is not None:
+        size = f"{found.schema.image.height} x {found.schema.image.width}"
+        labels = dataset.rows.labels
+        about = {"rows": len(labels), "positives": int(labels.sum()), "pixels": size}
+        if as_json:
+            answer({"task": task, "source": dataset.source, **about})
+            return
+        typer.echo(f"{found.title}: {len(labels)} images of {size}. {dataset.source}")
+        typer.echo(f"  {found.positive:<44} {about['positives']} ({labels.mean():.0%})")
+        return
     table = table_one(found.schema, tally(found.schema, dataset.rows), None)
     if as_json:
         answer({"task": task, "source": dataset.source, "rows": len(dataset.rows), **table})
@@ -195,8 +205,15 @@ def _sources(task: Task) -> tuple[Source, ...]:
 def _available(task: Task) -> str:
     from aegis.errors import AegisError
     from aegis.tasks.sources import located
+    from aegis.tasks.task import DataOptions
 
     sources = _sources(task)
+    if not sources and task.schema.image is not None:
+        try:
+            task.load(DataOptions(directory=_directory(None)))
+        except AegisError as error:
+            return f"not here: {error.value}"
+        return "here"
     if not sources and not task.schema.columns and task.schema.image is None:
         return "your own files"
     if not sources:
