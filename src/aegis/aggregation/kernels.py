@@ -127,8 +127,8 @@ def mean_around_median(matrix: Matrix, kept: int, chosen: Sequence[int] | None =
             nearest = np.take_along_axis(values, first + np.arange(kept)[:, None], axis=0)
             found[columns] = nearest.sum(axis=0)
         elif isinstance(ordered, np.ndarray):
-            found[columns] = _nearer(ordered[:spare], ordered[kept:], centre).sum(axis=0)
-            found[columns] += ordered[spare:kept].sum(axis=0)
+            found[columns] = _added(_nearer(ordered[:spare], ordered[kept:], centre))
+            found[columns] += _added(ordered[spare:kept])
         else:
             places = [_nearer(ordered[k], ordered[kept + k], centre) for k in range(spare)]
             found[columns] = _added([*places, *ordered[spare:kept]])
@@ -209,7 +209,7 @@ def _by_columns(
 
 def _added(rows: Rows) -> Matrix:
     if isinstance(rows, np.ndarray):
-        total: Matrix = rows.sum(axis=0)
+        total: Matrix = np.ones(len(rows), dtype=rows.dtype) @ rows
         return total
     total = rows[0] + rows[1] if len(rows) > 1 else rows[0]
     for row in rows[2:]:

@@ -59,7 +59,8 @@ class SumsAsked:
         """A model that was scored in its round may be the final one, and is scored again: over the
         same hospitals, or the difference of the two sums is one hospital's."""
         there = " ".join(sorted(request.survivors))
-        self._earlier.claim(request.run, f"survivors {_attempt(request)}", there)
+        if self._earlier.claim(request.run, f"survivors {_attempt(request)}", there) != there:
+            return "another list of survivors was shown here for this attempt"
         twin = {"evaluate": "final", "final": "evaluate"}.get(request.purpose)
         if twin is None or plan.trust != "masked":
             return None

@@ -27,6 +27,12 @@ ENVIRONMENT: Mapping[str, Variable] = {
         ),
         Variable("AEGIS_DATA_DIR", "Where data sets lie.", ""),
         Variable(
+            "AEGIS_CACHE_DIR",
+            "Where public numbers that are costly to make are kept.",
+            "aegis in the user's cache folder",
+        ),
+        Variable("XDG_CACHE_HOME", "The user's cache folder.", "~/.cache"),
+        Variable(
             "AEGIS_KEY_PASSPHRASE", "What opens a key file that was made with a passphrase.", ""
         ),
         Variable(
