@@ -11,15 +11,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from aegis.errors import PlanError
-from aegis.plan import guards, learning, own_data, roles
+from aegis.plan import guards, learning, own_data, robust, roles
 from aegis.plan.faults import Fault
 from aegis.plan.later import NOT_YET, Later, available, not_yet
 from aegis.plan.plan import Plan
 
 RULES = (
     guards.trust,
-    guards.rules,
-    guards.detection,
+    robust.rules,
+    robust.detection,
     guards.server,
     learning.solver,
     learning.model,
