@@ -1,5 +1,6 @@
 """A whole run in one process: what it writes, what it refuses, and what repeats."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from aegis.errors import BadInput, PlanError, RunAborted
 from aegis.events import HospitalAbsent, RoundClosed
 from aegis.hospital.node import Node
 from aegis.hospital.site import Site, VolatileMemory
+from aegis.messages import Train
 from aegis.plan import load_plan
 from aegis.simulation import local
 from aegis.simulation.accounts import PUBLIC
@@ -261,3 +263,23 @@ def test_a_thousand_hospitals_finish(tmp_path):
     assert len(result.document["hospitals"]) == 200
     assert result.document["comparison"] is None
     assert "100" in result.document["comparison_reason"]
+
+
+@pytest.mark.parametrize("trust", ["open", "masked"])
+def test_a_hospital_trains_on_no_model_but_the_one_in_the_log(tmp_path, monkeypatch, trust):
+    """A coordinator that logs one model and sends another is refused in the next round."""
+    honest = local.StackedHospitals.ask
+
+    def swapped(self, requests, deadline_s):
+        changed = {}
+        for name, request in requests.items():
+            inner = getattr(request, "inner", request)
+            if isinstance(inner, Train) and inner.round == 2:
+                other = dataclasses.replace(inner, weights=inner.weights + 1e-6)
+                request = other if request is inner else dataclasses.replace(request, inner=other)
+            changed[name] = request
+        return honest(self, changed, deadline_s)
+
+    monkeypatch.setattr(local.StackedHospitals, "ask", swapped)
+    with pytest.raises(RunAborted, match="by the log, round 1 ended with"):
+        run(_plan(trust=trust), home=tmp_path, compare=False, audit=False)

@@ -31,6 +31,7 @@ from aegis.hospital.release import Account, fault_of_target
 from aegis.hospital.scoring import released_scores, settled
 from aegis.hospital.sealing import Seal, SealedSums
 from aegis.hospital.site import Designs, Memory, Site, VolatileMemory
+from aegis.hospital.witness import LogWitness
 from aegis.hospital.work import Agreed, Scoring, Work
 from aegis.messages import (
     Ask,
@@ -51,6 +52,7 @@ from aegis.plan import Plan
 from aegis.plan.own_data import positive as positive_of
 from aegis.privacy.budget import Advice
 from aegis.privacy.noise import SystemNoise
+from aegis.tasks.models import model_sha256
 from aegis.training import trainer_for
 from aegis.training.trainer import Trained
 
@@ -65,6 +67,7 @@ class Node:
     through a restart what was asked. ``approve`` may have one more say on a plan: it returns a
     reason to refuse, or nothing.
     ``features`` is a folder of this hospital's own, where what its images become is kept.
+    ``watch``, once it is set, holds the model of each round against the coordinator's log.
     ``advised`` hears (run, round, advice) where a run's privacy budget asks for another action than
     in the round before; without it the log does."""
 
@@ -93,6 +96,7 @@ class Node:
         self._runs: dict[str, Agreed] = {}
         self._seal = seal
         self._sums = None if seal is None else SealedSums(site.name, seal)
+        self.watch: LogWitness | None = None
 
     @property
     def name(self) -> str:
@@ -200,9 +204,16 @@ class Node:
             case Statistics():
                 return self._learning.statistics(agreed, request, self._account())
             case Train():
+                self._hold_against_the_log(agreed, request)
                 return self._learning.work(agreed, request, self._account())
             case Evaluate():
                 return self._learning.scoring(agreed, request)
+
+    def _hold_against_the_log(self, agreed: Agreed, request: Train) -> None:
+        """Raises where this is not the model that the round before ended with, by the log."""
+        if self.watch is not None:
+            sha256 = model_sha256(agreed.model(request.preparation), request.weights)
+            self.watch.check_model(request.run, request.round, sha256)
 
     def _masking(self, stage: Mask) -> Work | Scoring | Reply:
         """The question inside the seal, admitted like any other; its answer leaves masked."""

@@ -14,8 +14,8 @@ from typing import Any
 from aegis.aggregation.conditions import largest_f
 from aegis.errors import BadInput
 from aegis.plan import Plan, check_plan
-from aegis.plan.guards import OWN_KEYS
 from aegis.plan.own_data import positive
+from aegis.plan.robust import OWN_KEYS
 from aegis.simulation.attacks import Attack, drawn
 from aegis.simulation.attacks.trial import Outcome, run_once, scene_of
 from aegis.simulation.local import Federation

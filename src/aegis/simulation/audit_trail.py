@@ -14,7 +14,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping, Sized
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,7 @@ class AuditTrail:
     key: SigningKey
     hospitals: tuple[str, ...]
     recording: Recording | None = None
+    watching: dict[str, LogWitness] = field(default_factory=dict)
 
     @classmethod
     def begin(
@@ -87,6 +88,7 @@ class AuditTrail:
         sealing = self.hospitals if plan.trust != "open" else names
         keys = simulated_keys(sealing, self._keys.parent)
         watching = {n: LogWitness(n, keys[n], self.key.public, self.sightings) for n in names}
+        self.watching = watching
 
         def ask(requests: Mapping[str, Witness]) -> dict[str, Cosigned | Refusal]:
             with self.sightings.together():

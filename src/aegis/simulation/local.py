@@ -287,6 +287,8 @@ class _Going:
         nodes: dict[str, Node] = {}
         try:
             nodes = self.federation.nodes(memory, self.home.results(self.name))
+            for name, watch in trail.watching.items():
+                nodes[name].watch = watch
             final = state
             if not isinstance(final, Terminated):
                 if not isinstance(state, Idle):
