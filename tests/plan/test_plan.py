@@ -324,3 +324,10 @@ def test_the_silent_quorum_is_two_thirds_and_one():
         34,
         67,
     ]
+
+
+def test_a_guard_that_is_asked_for_without_a_name_is_the_one_that_lost_least():
+    plan = Plan(task="breast_cancer", robust_aggregation={"enabled": True})
+    assert (plan.rule, plan.trust) == ("centered_clipping", "open")
+    named = Plan(task="breast_cancer", robust_aggregation={"enabled": True, "method": "fedavg"})
+    assert named.rule == "fedavg"

@@ -115,6 +115,7 @@ UNSOUND = {
     "a mean that withstands one": {
         **SGD,
         "robust_aggregation.enabled": True,
+        "robust_aggregation.method": "fedavg",
         "robust_aggregation.num_byzantine": 1,
     },
     "more kept than honest": {

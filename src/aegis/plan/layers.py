@@ -240,6 +240,13 @@ def _switches(found: Layer, spoken: frozenset[str]) -> None:
         follow("robust_aggregation.enabled", True, "robust_aggregation.method")
     if asked("robust_aggregation.enable_detection", False):
         follow("robust_aggregation.enabled", True, "robust_aggregation.enable_detection")
+    if asked("robust_aggregation.enabled", False) and "robust_aggregation.method" not in spoken:
+        hidden = on("secure_aggregation.enabled") or (
+            "trust" in found and found["trust"].value != "open"
+        )
+        if not hidden:  # the rule that lost least in the robustness matrix, and needs no f
+            reason = "follows from robust_aggregation.enabled"
+            found["robust_aggregation.method"] = Said("centered_clipping", reason)
     if "secure_aggregation.enabled" in found:
         sealed = "masked" if on("secure_aggregation.enabled") else "open"
         follow("trust", sealed, "secure_aggregation.enabled")

@@ -74,7 +74,7 @@ def read_choices(data: Path) -> Choices:
         if path.stat().st_size > MOST_BYTES:
             raise DataError(f"{path} has more than {MOST_BYTES} bytes")
         # Words only: no value becomes another by looking like a switch or a date.
-        document = yaml.load(path.read_text(encoding="utf-8-sig"), yaml.BaseLoader)  # noqa: S506
+        document = yaml.BaseLoader(path.read_text(encoding="utf-8-sig")).get_single_data()
     except (yaml.YAMLError, UnicodeDecodeError, OSError, RecursionError) as error:
         raise DataError(f"{path} cannot be read ({error})", "it is YAML in UTF-8") from error
     if document in (None, ""):
