@@ -112,6 +112,7 @@ def effective(said: Mapping[str, Said]) -> Layer:
     task is an installed plug-in that cannot be loaded.
     """
     found = {path: said[path] for path in said if not silent(path, said[path].value)}
+    _guard(found)
     spoken = frozenset(found)
     if "task" not in found:
         found["task"] = _task(found)
@@ -121,6 +122,19 @@ def effective(said: Mapping[str, Said]) -> Layer:
     _switches(found, spoken)
     order = {path: Said(value, "default") for path, value in defaults().items()}
     return {**{path: found.get(path, standard) for path, standard in order.items()}, **found}
+
+
+def _guard(said: Layer) -> None:
+    """Who asks for a guard without naming one gets the rule that lost least in the robustness
+    matrix and needs no f, unless updates are to be hidden from it."""
+
+    def value(path: str) -> Any:
+        return said[path].value if path in said else None
+
+    hidden = value("secure_aggregation.enabled") is True or value("trust") in ("masked", "grouped")
+    if value("robust_aggregation.enabled") is True and not hidden:
+        origin = "follows from robust_aggregation.enabled"
+        said.setdefault("robust_aggregation.method", Said("centered_clipping", origin))
 
 
 def _task(said: Layer) -> Said:
@@ -240,13 +254,6 @@ def _switches(found: Layer, spoken: frozenset[str]) -> None:
         follow("robust_aggregation.enabled", True, "robust_aggregation.method")
     if asked("robust_aggregation.enable_detection", False):
         follow("robust_aggregation.enabled", True, "robust_aggregation.enable_detection")
-    if asked("robust_aggregation.enabled", False) and "robust_aggregation.method" not in spoken:
-        hidden = on("secure_aggregation.enabled") or (
-            "trust" in found and found["trust"].value != "open"
-        )
-        if not hidden:  # the rule that lost least in the robustness matrix, and needs no f
-            reason = "follows from robust_aggregation.enabled"
-            found["robust_aggregation.method"] = Said("centered_clipping", reason)
     if "secure_aggregation.enabled" in found:
         sealed = "masked" if on("secure_aggregation.enabled") else "open"
         follow("trust", sealed, "secure_aggregation.enabled")
