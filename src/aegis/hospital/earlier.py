@@ -59,8 +59,14 @@ class SumsAsked:
         """A model that was scored in its round may be the final one, and is scored again: over the
         same hospitals, or the difference of the two sums is one hospital's."""
         there = " ".join(sorted(request.survivors))
+        fault = self._of_the_twin(plan, request, there)
+        if fault is not None:
+            return fault
         if self._earlier.claim(request.run, f"survivors {_attempt(request)}", there) != there:
             return "another list of survivors was shown here for this attempt"
+        return None
+
+    def _of_the_twin(self, plan: Plan, request: Confirm, there: str) -> str | None:
         twin = {"evaluate": "final", "final": "evaluate"}.get(request.purpose)
         if twin is None or plan.trust != "masked":
             return None
