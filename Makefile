@@ -14,7 +14,7 @@ PART ?=
 demo: $(VENV)/.core
 	@$(BIN)/aegis demo
 
-test: $(VENV)/.all $(VENV)/.browser
+test: $(VENV)/.all $(VENV)/.browser $(VENV)/.java
 	$(BIN)/python -m pytest -n 2
 
 check: $(VENV)/.all
@@ -59,7 +59,16 @@ $(VENV)/.browser: $(VENV)/.python
 	  echo "no Chromium here: browser tests will skip"
 	@touch $@
 
+# Spark hospitals are tested with a real Spark, which needs Java; without it their tests skip.
+$(VENV)/.java: $(VENV)/.python
+	@command -v java >/dev/null 2>&1 || { \
+	  test "$$(id -u)" = 0 && command -v apt-get >/dev/null 2>&1 && \
+	  echo "installing a Java runtime for the Spark tests (once) ..." && \
+	  apt-get update -qq && apt-get install -y -qq openjdk-17-jre-headless >/dev/null 2>&1; } || \
+	  echo "no Java here: Spark tests will skip"
+	@touch $@
+
 $(VENV)/.all: $(VENV)/.python pyproject.toml
 	@echo "installing everything the tests need (once) ..."
-	@$(PIP) install -e ".[dev,torch,simulation]"
+	@$(PIP) install -e ".[dev,spark,postgres,torch,simulation]"
 	@touch $@ $(VENV)/.core

@@ -1,7 +1,8 @@
 """Aegis: hospitals train one diagnostic model together, and no patient row leaves any of them.
 
-    from aegis import Plan, run
+    from aegis import Plan, load, run
     result = run(Plan(task="breast_cancer", seed=16))
+    load(result.files["model"]).predict_proba("patients.csv")
 
 Importing this package loads the standard library only; each name below is loaded on first use.
 Aegis is not medical software and has not been independently audited.
@@ -15,13 +16,15 @@ if TYPE_CHECKING:
     from aegis.errors import AegisError as AegisError
     from aegis.plan import Plan as Plan
     from aegis.simulation.local import run as run
+    from aegis.store.predictor import load as load
 
 __version__ = "0.1.0"
-__all__ = ["AegisError", "Plan", "__version__", "run"]
+__all__ = ["AegisError", "Plan", "__version__", "load", "run"]
 
 _HOMES = {
     "AegisError": "aegis.errors",
     "Plan": "aegis.plan",
+    "load": "aegis.store.predictor",
     "run": "aegis.simulation.local",
 }
 

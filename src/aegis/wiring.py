@@ -13,10 +13,12 @@ import time
 from collections.abc import Callable, Sequence
 
 from aegis.coordinator.closing import chosen
+from aegis.coordinator.joining import admit, newcomers
 from aegis.coordinator.sealing import begins
 from aegis.coordinator.steps import Study, asks, sealed, step
 from aegis.errors import AegisError, RunAborted
 from aegis.events import Event, Listener, RunStarted
+from aegis.messages import Invite
 from aegis.states import (
     Collecting,
     Failed,
@@ -45,6 +47,7 @@ def federate(
     start: StartingPoint | None = None,
     rest: Callable[[float], None] = time.sleep,
     stages_last: bool = True,
+    joining: bool = False,
 ) -> Terminated:
     """Run to the end and return how it ended.
 
@@ -52,6 +55,7 @@ def federate(
     are told after each save, in order; one that fails is logged and does not stop a federation.
     ``stages_last``: hospitals outlive this process, so that a sealed sum can be gone on with in the
     middle; else the state around it is saved, and after a restart its sum begins anew.
+    ``joining``: hospitals that come while the run is on take part from the next round.
     """
     state = resume_from if resume_from is not None else Idle()
     pending: list[Event] = []
@@ -69,8 +73,12 @@ def federate(
         )
         state = Registration(run, tuple(transport.hospitals()), start=start)
     deadline = study.plan.federated.deadline_s
+    seen: set[str] = set()
     while not isinstance(state, Terminated | Failed):
         state = sealed(study, _obeyed(study, run, state, journal, rest))
+        if joining and isinstance(state, RoundSetup):
+            state, news = _joined(study, state, transport, seen)
+            pending += news
         requests = asks(study, state)
         if requests and (stages_last or not isinstance(state, Sealing) or begins(state)):
             kept = state.of if isinstance(state, Sealing) and not stages_last else state
@@ -83,6 +91,27 @@ def federate(
     if isinstance(state, Failed):
         raise RunAborted(f"the run {run} was aborted: {state.reason}", way_out=state.way_out)
     return state
+
+
+def _joined(
+    study: Study, state: RoundSetup, transport: Transport, seen: set[str]
+) -> tuple[RoundSetup, tuple[Event, ...]]:
+    """The state with whoever came since. Each is asked once; where sums are sealed the others are
+    invited again, for with the invitation they learn of the newcomer's key."""
+    fresh = [name for name in newcomers(study, state, transport.hospitals()) if name not in seen]
+    if not fresh:
+        return state, ()
+    seen.update(fresh)
+    asked = list(fresh)
+    if study.plan.effective_trust != "open":
+        asked += [hospital.hospital for hospital in state.progress.hospitals]
+    invitation = Invite(state.progress.run, study.sha256, study.plan.to_json())
+    answers = transport.ask(
+        dict.fromkeys(asked, invitation), min(study.plan.federated.deadline_s, 10)
+    )
+    done = admit(study, state, {name: answers[name] for name in fresh})
+    assert isinstance(done.state, RoundSetup)
+    return done.state, done.events
 
 
 def _save(

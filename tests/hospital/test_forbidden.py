@@ -717,7 +717,7 @@ def test_a_forbidden_request_is_refused_at_the_hospital(tmp_path, monkeypatch, r
             reply = scene.node.answer(asking(scene))
             assert not isinstance(reply, Refusal), reply.reason
         request = row.asked(scene)
-        monkeypatch.setattr(door, "trainer_for", lambda *_: pytest.fail("it trained for this"))
+        monkeypatch.setattr(door, "engine_trainer", lambda *_: pytest.fail("it trained for this"))
         refused(scene.node, scene.ledger, request, row.says)
     finally:
         scene.close()

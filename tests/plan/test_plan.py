@@ -13,6 +13,7 @@ from aegis.errors import BadInput, PlanError
 from aegis.plan import Plan
 from aegis.plan.keys import Federated, Training
 from aegis.plan.layers import defaults, nest
+from aegis.tasks import plugins
 from aegis.tasks import task as tasks
 from tests.plan.legal import said, value_of
 
@@ -50,12 +51,12 @@ def plug_ins(monkeypatch):
         for name in ("adam", "newton", "misspelt", "gone")
     ]
     named.append(EntryPoint("broken", "tests.plan.no_such_module:task", "aegis.tasks"))
-    monkeypatch.setattr(tasks, "entry_points", lambda group: named)
-    for cached in (tasks.find_task, tasks.task_names):
+    monkeypatch.setattr(plugins, "entry_points", lambda group: named)
+    for cached in (tasks._installed_task, plugins.installed):
         cached.cache_clear()
     yield
     monkeypatch.undo()
-    for cached in (tasks.find_task, tasks.task_names):
+    for cached in (tasks._installed_task, plugins.installed):
         cached.cache_clear()
 
 

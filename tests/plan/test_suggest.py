@@ -116,7 +116,7 @@ def test_the_block_of_the_first_document_parses_unmodified():
 
 def test_the_block_of_the_first_document_gets_the_honest_answer():
     s1 = parse_plan(FIXTURES / "s1.yaml")
-    first, *promised = [fault.sentence(s1.said) for fault in find_faults(s1.plan)]
+    [first] = [fault.sentence(s1.said) for fault in find_faults(s1.plan)]
     assert first == (
         "robust_aggregation.method: trimmed_mean and robust_aggregation.enable_detection must look "
         "at each hospital's update, but trust: masked shows the coordinator only their sum; use "
@@ -124,7 +124,6 @@ def test_the_block_of_the_first_document_gets_the_honest_answer():
         "secure_aggregation.enabled: false (the coordinator then sees each hospital's update), or "
         "trust: grouped and federated.num_clients: 9"
     )
-    assert all(" is not in this version yet; use " in sentence for sentence in promised)
     [alone] = find_faults(s1.plan.edited({"task": "breast_cancer", "model.name": "mlp"}), later=())
     assert "trust: grouped and federated.num_clients: 9" in str(alone)
 
@@ -134,8 +133,8 @@ def test_the_suggestion_for_the_first_document_says_each_edit():
     assert [edit.split(", because ")[0].split(" (")[0] for edit in edits] == [
         "robust_aggregation.method: trimmed_mean -> fedavg, "
         "robust_aggregation.enable_detection: true -> false",
-        "model.name: simple_cnn -> logistic",
     ]
+    assert plan.model.name == "simple_cnn"
     assert plan.training.solver == "sgd"
     assert plan.training.local_epochs == 2
     assert (plan.privacy.enabled, plan.privacy.mechanism) == (True, "dp_sgd")

@@ -5,7 +5,7 @@ import sqlite3
 import numpy as np
 import pytest
 
-from aegis.errors import BadInput, CheckFailed
+from aegis.errors import BadInput, CheckFailed, RunAborted
 from aegis.events import RoundClosed, RunStarted
 from aegis.messages import Enrolled
 from aegis.states import Collecting, Idle, Progress
@@ -106,7 +106,7 @@ def test_a_file_is_written_whole_or_stays_what_it_was(tmp_path, monkeypatch):
     path = tmp_path / "model"
     write_whole(path, b"old")
     monkeypatch.setattr("os.replace", lambda *a: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(RunAborted, match="disk full"):
         write_whole(path, b"new")
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["model"]

@@ -67,7 +67,7 @@ def test_every_hospital_keeps_its_share_of_the_published_test(folder):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (DataOptions(synthetic=True), "no synthetic look-alike"),
+        (DataOptions(synthetic=True, path=Path("x")), "exclude each other"),
         (DataOptions(sites=("a",)), "has no sites"),
         (DataOptions(), "no data directory is set"),
         (DataOptions(directory=Path("nowhere")), "zenodo.org"),

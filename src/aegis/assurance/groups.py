@@ -6,6 +6,9 @@ tested enough patients to be counted, its accuracy, and the square of it. All ar
 and accuracies in steps of 2^-20), so that vectors of hospitals can be added inside a sealed sum,
 and the sum says how the groups fare and how far accuracies vary between hospitals without telling
 of any single hospital. The layout is public: it follows from the plan and the schema alone.
+
+Where more than two classes are told apart, everybody counts as ill and whoever is called the right
+class as called ill, so that accuracies stay what they are; no chance is counted.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aegis.errors import DataError
+from aegis.evaluation.classes import called
 from aegis.tasks.groups import Grouping
 from aegis.tasks.preparation import MINIMUM_CELL
 
@@ -95,11 +99,16 @@ def group_counts(
     minimum: int = MINIMUM_CELL,
 ) -> Counts:
     """The vector (size,), int64, of rows with these ``logits`` and ``labels`` (n,); ``places`` are
-    the group numbers (n,) of each grouping. Under ``minimum`` rows the hospital's accuracy is not
-    counted. Sensitive: exact; what leaves is the policy's word."""
+    the group numbers (n,) of each grouping; ``logits`` may be (n, K). Under ``minimum`` rows the
+    hospital's accuracy is not counted. Sensitive: exact; what leaves is the policy's word."""
     z = np.asarray(logits, dtype=np.float64)
-    kind = 2 * labels + (z >= 0)
-    chance = np.rint(0.5 * (1 + np.tanh(0.5 * z)) / STEP).astype(np.int64)
+    correct = called(z) == labels
+    if z.ndim == 1:
+        kind = 2 * labels + (z >= 0)
+        chance = np.rint(0.5 * (1 + np.tanh(0.5 * z)) / STEP).astype(np.int64)
+    else:
+        kind = 2 + correct
+        chance = np.zeros(len(labels), dtype=np.int64)
     parts: list[Counts] = []
     for grouping, place in zip(groupings, places, strict=True):
         groups = len(grouping.labels)
@@ -108,8 +117,7 @@ def group_counts(
         cells[:, : len(KINDS)] = tallied.reshape(groups, len(KINDS))
         np.add.at(cells[:, -1], place, chance)
         parts.append(cells.ravel())
-    right = int(((z >= 0) == (labels == 1)).sum())
-    return np.concatenate([*parts, hospital_counts(right, len(labels), minimum)])
+    return np.concatenate([*parts, hospital_counts(int(correct.sum()), len(labels), minimum)])
 
 
 def hospital_counts(right: int, examples: int, minimum: int = MINIMUM_CELL) -> Counts:

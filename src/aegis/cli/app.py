@@ -6,7 +6,9 @@ answers at once and the tabular path never loads PyTorch.
 
 from __future__ import annotations
 
+import errno
 import json
+import sqlite3
 import sys
 from typing import Any
 
@@ -15,11 +17,14 @@ import typer
 from aegis.cli import (
     attack,
     audit,
+    backup,
     bench,
     ca,
+    coordinator,
     data,
     demo,
     doctor,
+    experiments,
     hospital,
     keys,
     models,
@@ -53,7 +58,10 @@ plan.register(app)
 query.register(app)
 report.register(app)
 models.register(app)
+experiments.register(app)
+backup.register(app)
 audit.register(app)
+coordinator.register(app)
 hospital.register(app)
 keys.register(app)
 ca.register(app)
@@ -104,6 +112,20 @@ def run_command(argv: list[str]) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except (OSError, sqlite3.OperationalError) as error:
+        if not _of_the_disk(error):
+            raise
+        message = f"the disk does not take what is to be written ({error})"
+        hint = "Check the disk; what was saved is kept, and aegis run --resume RUN goes on from it"
+        return _told(f"{message}. {hint}", 3, _plain(message, hint), as_json)
+
+
+def _of_the_disk(error: OSError | sqlite3.OperationalError) -> bool:
+    """Full, over a quota, read-only: nothing that the program did wrong."""
+    if isinstance(error, OSError):
+        names = ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM")
+        return error.errno in {getattr(errno, name, None) for name in names} - {None}
+    return any(word in str(error) for word in ("full", "readonly", "unable to open", "disk I/O"))
 
 
 def _plain(value: str, way_out: str) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
@@ -30,10 +30,20 @@ def register(app: typer.Typer) -> None:
 
 def list_data(as_json: AsJson = False) -> None:
     """Every task with its data, licence and whether the files are here."""
+    from aegis.tasks.plugins import dropped_in
     from aegis.tasks.task import find_task, task_names
 
     rows = []
     for name in task_names():
+        if name in dropped_in():  # a list is no reason to run somebody's code
+            told = {
+                "task": name,
+                "title": "A task of your own",
+                "positive": "",
+                "available": "here",
+            }
+            rows.append({**told, "credits": f"a plug-in: {dropped_in()[name]}"})
+            continue
         task = find_task(name)
         rows.append(
             {
@@ -63,10 +73,9 @@ def fetch(
     from aegis.tasks.task import find_task
 
     sources = _sources(find_task(task))
-    if not sources:
-        where = _available(find_task(task))
-        raise BadInput(f"the data of {task} are {where}", way_out="There is nothing to fetch")
     directory = _directory(into)
+    if not sources:
+        _refuse_to_fetch(find_task(task), directory)
     if directory is None:
         raise BadInput(
             "nobody said where the data set should go",
@@ -110,28 +119,44 @@ def describe(
         return
     table = table_one(found.schema, tally(found.schema, dataset.rows), None)
     if as_json:
-        answer({"task": task, "source": dataset.source, "rows": len(dataset.rows), **table})
+        about = {"rows": len(dataset.rows), "classes": list(found.schema.classes)}
+        answer({"task": task, "source": dataset.source, **about, **table})
         return
     typer.echo(f"{found.title}: {len(dataset.rows)} rows. {dataset.source}")
     for row in table["rows"]:
         typer.echo(f"  {row['label']:<44} {row['overall']}")
+    if found.schema.classes:
+        typer.echo(f"Classes, in this order: {', '.join(found.schema.classes)}")
 
 
 def check(
-    file: Path = typer.Argument(..., help="A CSV or ARFF file, or a folder with one per hospital."),
+    file: Path = typer.Argument(
+        ..., help="A CSV, ARFF, Parquet or .toml file, a folder of them, or a folder of images."
+    ),
     label: str | None = typer.Option(None, help="The column that holds the diagnosis."),
     positive: str | None = typer.Option(None, help="The value of it that means disease."),
     group: str | None = typer.Option(None, help="The patient column, if patients have many rows."),
     as_json: AsJson = False,
 ) -> None:
-    """What a table of your own holds, what is wrong with it, and a plan that runs on it."""
+    """What a table or a folder of images of your own holds, what is wrong with it, and a plan."""
+    from aegis.tasks.folders.checking import ExaminedImages, examine_images, pictures_in
     from aegis.tasks.tables.checking import examine
+    from aegis.training.engines import close_engines, spark_frames
 
-    found = examine(file, label, positive, group)
+    found: Examined | ExaminedImages
+    if file.is_dir() and pictures_in(file):
+        found = examine_images(file, label, positive, group)
+        told = found.lines()
+    else:
+        try:
+            found = examine(file, label, positive, group, spark_frames)
+        finally:
+            close_engines()
+        told = _checked(found)
     if as_json:
         answer(found.as_json())
     else:
-        for line in _checked(found):
+        for line in told:
             typer.echo(line)
     if found.faults:
         raise typer.Exit(2)
@@ -161,19 +186,61 @@ def _checked(found: Examined) -> Iterator[str]:
 
 
 def sample(
-    task: str = typer.Argument(..., help="Whose data: vitals."),
-    rows: int = typer.Option(1000, min=1, max=1_000_000, help="Rows of each hospital."),
-    hospitals: int = typer.Option(5, min=1, max=1000, help="How many; one file for each."),
-    out: Path = typer.Option(Path("data", "vitals"), help="Folder to put the files in."),
+    task: str = typer.Argument(..., help="Whose data: vitals, glaucoma or pneumonia."),
+    rows: int | None = typer.Option(
+        None, min=1, max=1_000_000, help="Rows of each hospital [1000]; patients of images [80]."
+    ),
+    hospitals: int = typer.Option(5, min=1, max=1000, help="How many; a file or folder for each."),
+    out: Path | None = typer.Option(None, help="Folder to put the files in [data/TASK]."),
     seed: int = typer.Option(16, min=0, help="The same seed writes the same files."),
     as_json: AsJson = False,
 ) -> None:
-    """Write invented data with a known best accuracy, one CSV per hospital, and a README."""
+    """Write invented data with a known best result, SYNTHETIC and labelled so, and a README."""
     from aegis.errors import BadInput
+    from aegis.tasks.folders.lookalikes import LOOKS
+
+    out = out or Path("data", task)
+    if task in LOOKS:
+        _sample_pictures(task, rows or 80, hospitals, out, seed, as_json)
+    elif task == "vitals":
+        _sample_vitals(task, rows or 1000, hospitals, out, seed, as_json)
+    else:
+        known = ", ".join(("vitals", *LOOKS))
+        raise BadInput(f"there is no sample for {task}", way_out=f"There is one for {known}")
+
+
+def _sample_pictures(
+    task: str, patients: int, hospitals: int, out: Path, seed: int, as_json: bool
+) -> None:
+    from aegis.tasks.folders.lookalikes import BEST_AUC, LOOKS, write_pictures
+
+    tables, pictures = write_pictures(task, out, hospitals, patients, seed)
+    if as_json:
+        answer(
+            {
+                "task": task,
+                "files": [str(path) for path in tables],
+                "pictures": pictures,
+                "patients": patients * hospitals,
+                "synthetic": True,
+                "best_auc": BEST_AUC,
+            }
+        )
+        return
+    for path in tables:
+        typer.echo(path)
+    typer.echo(f"{LOOKS[task].label}. {pictures} pictures; best possible AUC about {BEST_AUC:.2f}")
+    typer.echo(
+        f"Use it with: aegis simulate {task} --hospitals {hospitals} --set data.path={out} "
+        "--set federated.partition.by=site"
+    )
+
+
+def _sample_vitals(
+    task: str, rows: int, hospitals: int, out: Path, seed: int, as_json: bool
+) -> None:
     from aegis.tasks.vitals_sample import BAYES_ACCURACY, write_samples
 
-    if task != "vitals":
-        raise BadInput(f"there is no sample for {task}", way_out="There is one for vitals")
     files, followed = write_samples(out, hospitals, rows, seed)
     if as_json:
         answer(
@@ -203,27 +270,37 @@ def _sources(task: Task) -> tuple[Source, ...]:
 
 
 def _available(task: Task) -> str:
+    """Here by hash, here, bundled, or brought by whoever owns them."""
     from aegis.errors import AegisError
     from aegis.tasks.sources import located
-    from aegis.tasks.task import DataOptions
 
-    sources = _sources(task)
-    if not sources and task.schema.image is not None:
-        try:
-            task.load(DataOptions(directory=_directory(None)))
-        except AegisError as error:
-            return f"not here: {error.value}"
-        return "here"
-    if not sources and not task.schema.columns and task.schema.image is None:
-        return "your own files"
-    if not sources:
-        return "bundled"
+    sources, own = _sources(task), getattr(task, "located", None)
     try:
         for source in sources:
             located(_directory(None), source)
+        if own is not None:
+            own(_directory(None))
     except AegisError as error:
         return f"not here: {error.value}"
-    return "here, sha256 checked"
+    if sources:
+        return "here, sha256 checked"
+    if own is not None:
+        return "here"
+    return "bundled" if getattr(task, "bundled", False) else "your own files"
+
+
+def _refuse_to_fetch(task: Task, directory: Path | None) -> NoReturn:
+    """No file of known bytes is named: where the data are, or where to bring them from."""
+    from aegis.errors import BadInput
+
+    own = getattr(task, "located", None)
+    if own is None:
+        where = "bundled" if getattr(task, "bundled", False) else "your own files"
+        raise BadInput(f"the data of {task.name} are {where}", way_out="There is nothing to fetch")
+    place = own(directory)  # says where they come from, where they are not here
+    raise BadInput(
+        f"the data of {task.name} are here: {place}", way_out="There is nothing to fetch"
+    )
 
 
 def _directory(given: Path | None) -> Path | None:

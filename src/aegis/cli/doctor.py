@@ -98,8 +98,9 @@ def _data() -> Check:
 
 
 def _extras() -> Check:
-    found = [name for name in ("torch", "flwr", "ray") if find_spec(name)]
-    missing = [name for name in ("torch", "flwr", "ray") if name not in found]
+    wanted = ("torch", "flwr", "ray", "pyspark", "pyarrow", "psycopg")
+    found = [name for name in wanted if find_spec(name)]
+    missing = [name for name in wanted if name not in found]
     hint = f"Absent, needed by some plans only: {', '.join(missing)}" if missing else ""
     return "Extras", True, ", ".join(found) or "none", hint
 

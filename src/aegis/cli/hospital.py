@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aegis.cli.options import AsJson, answer
+from aegis.cli import hospital_process
+from aegis.cli.options import AsJson, answer, passphrase
 
 if TYPE_CHECKING:
     from aegis.hospital.decisions import Decisions, Proposal
@@ -28,7 +29,9 @@ Folder = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, help="A hospital: its policy and its approvals.")
+    group = typer.Typer(
+        no_args_is_help=True, help="A hospital: make it, join, serve; its policy and its approvals."
+    )
     policy = typer.Typer(
         no_args_is_help=True, help="What the hospital allows: show it, check it, sign it."
     )
@@ -40,6 +43,7 @@ def register(app: typer.Typer) -> None:
         "approve",
         epilog='Example:  aegis hospital approve 3fa9c1d2 --hospital north --by "Dr Ada"',
     )(approve)
+    hospital_process.register(group)
     app.add_typer(group, name="hospital")
 
 
@@ -79,7 +83,7 @@ def sign(
     from aegis.hospital.policy_file import sign_policy
 
     folder = _folder(hospital, home)
-    key = _keys(folder).read(hospital, _passphrase(passphrase_file)).signing
+    key = _keys(folder).read(hospital, passphrase(passphrase_file)).signing
     policy = sign_policy(_policy(folder), hospital, key)
     _tell(hospital, policy.sha256, policy.to_json(), as_json, "is signed")
 
@@ -167,20 +171,6 @@ def _keys(folder: Path) -> Keys:
 
     own = folder / "keys"
     return KeyFolder(own if own.is_dir() else Home.from_environment().root / "keys")
-
-
-def _passphrase(file: Path | None) -> str | None:
-    import os
-
-    from aegis.errors import BadInput
-
-    if file is None:
-        return os.environ.get("AEGIS_KEY_PASSPHRASE") or None
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeError) as error:
-        raise BadInput(f"{file} cannot be read ({error})") from error
-    return lines[0] if lines else None
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aegis.cli.options import AsJson, answer
+from aegis.cli.options import AsJson, answer, passphrase
 
 if TYPE_CHECKING:
     from aegis.identity.identity import PublicIdentity, Rotation
@@ -229,22 +229,10 @@ def _members(registrar: Registrar) -> list[dict[str, Any]]:
 
 
 def _registrar(passphrase_file: Path | None) -> Registrar:
-    import os
-
-    from aegis.errors import BadInput
     from aegis.identity.registrar import Registrar
     from aegis.store.home import Home
 
-    passphrase = os.environ.get("AEGIS_KEY_PASSPHRASE") or None
-    if passphrase_file is not None:
-        try:
-            lines = passphrase_file.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeError) as error:
-            raise BadInput(f"{passphrase_file} cannot be read ({error})") from error
-        passphrase = lines[0] if lines else ""
-        if not passphrase:
-            raise BadInput(f"{passphrase_file} begins with an empty line", "the passphrase")
-    return Registrar(Home.from_environment().keys, passphrase)
+    return Registrar(Home.from_environment().keys, passphrase(passphrase_file))
 
 
 def _handed_in(path: Path) -> tuple[PublicIdentity, tuple[Rotation, ...]]:

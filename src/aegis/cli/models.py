@@ -1,29 +1,47 @@
-"""``aegis models``: the versions that runs have stored."""
+"""``aegis models``: the versions that runs have stored, from their card to their predictions."""
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from aegis.cli.options import AsJson, answer
 
 if TYPE_CHECKING:
-    from aegis.store.registry import Registry
+    from aegis.store.registry import Registry, Version
+
+NAME = "VERSION|RUN|HASH"
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, help="List, show and verify stored model versions.")
+    from aegis.cli import plugins, promoting
+
+    group = typer.Typer(no_args_is_help=True, help="The registry: every model a run has stored.")
     group.command("list", epilog="Example:  aegis models list --json")(list_models)
     group.command("show", epilog="Example:  aegis models show 3fa9c1")(show)
-    group.command("verify", epilog="Example:  aegis models verify")(verify)
+    group.command("verify", epilog="Example:  aegis models verify --metrics")(verify)
+    group.command("restore", epilog="Example:  aegis models restore v3")(restore)
+    group.command(
+        "export", epilog="Example:  aegis models export v3 --format sklearn --out model.safetensors"
+    )(export)
+    group.command(
+        "predict", epilog="Example:  aegis models predict v3 patients.csv --out predictions.csv"
+    )(predict)
+    promoting.register(group)
+    plugins.register(group)
     app.add_typer(group, name="models")
 
 
 @contextmanager
-def _registry() -> Iterator[Registry]:
+def opened(*, writing: bool = False) -> Iterator[Registry]:
     from aegis.errors import BadInput
     from aegis.store.home import Home
     from aegis.store.journal import Journal
@@ -32,7 +50,7 @@ def _registry() -> Iterator[Registry]:
     home = Home.from_environment()
     if not home.database.exists():
         raise BadInput(f"{home.root} holds no model yet", way_out="Start with: aegis demo")
-    journal = Journal(home.database)
+    journal = Journal(home.database) if writing else Journal.reading(home.database)
     try:
         yield Registry(home, journal)
     finally:
@@ -40,49 +58,105 @@ def _registry() -> Iterator[Registry]:
 
 
 def list_models(as_json: AsJson = False) -> None:
-    """All versions, oldest first."""
-    with _registry() as registry:
-        rows = [
-            {"sha256": v.sha256, "task": v.task, "run": v.run, "created": v.created}
-            for v in registry.versions()
-        ]
+    """All versions, oldest first; a star marks the one that is in use for its task."""
+    from aegis.store.promotion import Promotions
+
+    with opened() as registry:
+        promotions = Promotions(registry.journal, registry)
+        versions = registry.versions()
+        used = {task: promotions.in_use(task) for task in {v.task for v in versions}}
+        rows = [_row(version, used[version.task]) for version in versions]
     if as_json:
         answer({"models": rows})
         return
     for row in rows:
-        typer.echo(f"{row['sha256'][:12]}  {row['created'][:19]}  {row['task']:<16} {row['run']}")
+        accuracy = "" if row["accuracy"] is None else f"{row['accuracy']:.3f}"
+        typer.echo(
+            f"{row['version']:<5}{'*' if row['in_use'] else ' '} {row['sha256'][:12]}  "
+            f"{row['created'][:19]}  {row['task']:<16} {accuracy:<6} {row['run']}"
+        )
+
+
+def _row(version: Version, used: Version | None) -> dict[str, Any]:
+    metrics = version.card.get("metrics") or {}
+    return {
+        "version": version.name,
+        "sha256": version.sha256,
+        "task": version.task,
+        "run": version.run,
+        "created": version.created,
+        "accuracy": metrics.get("accuracy"),
+        "auc": metrics.get("auc"),
+        "in_use": used is not None and used.number == version.number,
+    }
 
 
 def show(
-    name: str = typer.Argument(..., metavar="MODEL|RUN|NAME"),
+    name: str = typer.Argument(..., metavar=f"{NAME}|NAME"),
     inputs: int | None = typer.Option(None, min=1, help="Of a plan's model: how many inputs."),
+    classes: int = typer.Option(2, min=2, help="Of a plan's network: how many classes."),
+    channels: int = typer.Option(1, min=1, help="Of a network for images: 1 for grey, 3 for colour."),
     as_json: AsJson = False,
 ) -> None:
-    """A version's card: what it is, where it came from, its layers and inputs; or the layers of a
-    model that a plan can name."""
+    """A version's card: what it is, how good, where it came from, who may rely on it; or the layers
+    of a model that a plan can name."""
+    from aegis.store.promotion import Promotions
     from aegis.tasks.models import HIDDEN
+    from aegis.tasks.networks import NETWORKS
 
-    if name in HIDDEN:
-        _show_network(name, inputs, as_json)
+    if name in NETWORKS:
+        from aegis.cli.networks import show_network
+
+        show_network(name, as_json, classes, channels)
         return
-    with _registry() as registry:
+    if name in HIDDEN:
+        _show_network(name, inputs, as_json, classes)
+        return
+    with opened() as registry:
         version = registry.find(name)
-        model, features = version.model, version.preparation.names
+        model, features, card = version.model, version.preparation.names, version.card
+        acts = Promotions(registry.journal, registry).acts(version.task)
+    mine = [act.as_json() for act in acts if act.version == version.number]
     if as_json:
-        answer({**version.card, "inputs": list(features)})
+        more = {"version": version.name, "created": version.created, "promotions": mine}
+        answer({**card, **more, "inputs": list(features)})
         return
     typer.echo(f"model     {version.sha256}")
+    typer.echo(f"version   {version.name}")
     for key in ("task", "positive", "run", "plan_sha256", "parent", "aegis"):
-        typer.echo(f"{key:<9} {version.card.get(key)}")
+        typer.echo(f"{key:<9} {card.get(key)}")
     typer.echo(f"created   {version.created}")
-    typer.echo(f"layers    {' -> '.join(map(str, (model.inputs, *model.hidden, 1)))}")
-    typer.echo(f"activation {'ReLU, then ' if model.hidden else ''}sigmoid at prediction")
+    widths = (model.inputs, *model.hidden, model.outputs)
+    typer.echo(f"layers    {' -> '.join(map(str, widths))}")
+    last = "sigmoid" if model.outputs == 1 else "softmax"
+    typer.echo(f"activation {'ReLU, then ' if model.hidden else ''}{last} at prediction")
+    if told := (card.get("schema") or {}).get("classes"):
+        typer.echo(f"classes   {', '.join(told)}")
     typer.echo(f"parameters {model.size:,}")
     typer.echo(f"inputs    {', '.join(features)}")
-    typer.echo(version.card["note"])
+    for line in _measured(card):
+        typer.echo(line)
+    for act in mine:
+        typer.echo(f"{act['kind']:<9} {act['time'][:19]} by {act['person']}: {act['reason']}")
+    typer.echo(card["note"])
 
 
-def _show_network(name: str, inputs: int | None, as_json: bool) -> None:
+def _measured(card: dict[str, Any]) -> Iterator[str]:
+    metrics = card.get("metrics") or {}
+    for name in ("accuracy", "top_3_accuracy", "auc", "balanced_accuracy"):
+        if (value := metrics.get(name)) is not None:
+            low, high = (metrics.get("ci95") or {}).get(name) or (None, None)
+            span = f" ({low:.3f} to {high:.3f})" if low is not None and high is not None else ""
+            yield f"{name:<9} {value:.3f}{span}"
+    if (privacy := card.get("privacy")) is not None:
+        yield f"privacy   {privacy['summary']}"
+    if (attacked := card.get("membership_audit")) is not None:
+        yield f"audit     {attacked['verdict'] or 'not made'}: {attacked['reason']}"
+    if (fairness := card.get("fairness")) is not None:
+        yield f"fairness  {fairness['sentence'] or fairness['reason']}"
+
+
+def _show_network(name: str, inputs: int | None, as_json: bool, classes: int) -> None:
     from aegis.errors import BadInput
     from aegis.tasks.models import DROPOUT, INPUTS, perceptron
 
@@ -92,14 +166,14 @@ def _show_network(name: str, inputs: int | None, as_json: bool) -> None:
             f"{name} takes as many inputs as the task has columns",
             way_out=f"Say how many: aegis models show {name} --inputs 30",
         )
-    model = perceptron(name, inputs, dropout=DROPOUT.get(name, ()))
+    model = perceptron(name, inputs, dropout=DROPOUT.get(name, ()), classes=classes)
     last = len(model.layers) - 1
     rates = [*(model.dropout or (0.0,) * last), 0.0]
     layers = [
         {
             "inputs": fan_in,
             "outputs": fan_out,
-            "activation": "sigmoid" if at == last else "ReLU",
+            "activation": "ReLU" if at < last else "sigmoid" if classes == 2 else "softmax",
             "dropout": rates[at],
             "parameters": (fan_in + 1) * fan_out,
         }
@@ -119,24 +193,137 @@ def _show_network(name: str, inputs: int | None, as_json: bool) -> None:
 
 
 def verify(
-    name: str | None = typer.Argument(None, metavar="[MODEL|RUN]"), as_json: AsJson = False
+    name: str | None = typer.Argument(None, metavar=f"[{NAME}]"),
+    metrics: bool = typer.Option(
+        False, "--metrics", help="Load each model and score it again: its card must say the same."
+    ),
+    as_json: AsJson = False,
 ) -> None:
-    """Check that stored files still have the bytes their hash names; exits 1 if one does not."""
-    from aegis.errors import CheckFailed
+    """Check that stored files still have the bytes they were stored with; exits 1 if one has
+    not."""
+    from aegis.errors import AegisError, CheckFailed
 
-    with _registry() as registry:
+    with opened() as registry:
         versions = registry.versions() if name is None else [registry.find(name)]
         broken: list[str] = []
         for version in versions:
             try:
-                registry.verified_bytes(version)
+                registry.verify(version)
             except CheckFailed as error:
                 broken.append(str(error))
+    if metrics:
+        from aegis.simulation.rescoring import rescore
+
+        for version in versions:
+            try:
+                rescore(version.name)
+            except AegisError as error:
+                broken.append(str(error))
     if as_json:
-        answer({"checked": len(versions), "broken": broken})
+        answer({"checked": len(versions), "broken": broken, "metrics": metrics})
     else:
         for sentence in broken:
             typer.echo(sentence, err=True)
         typer.echo(f"{len(versions) - len(broken)} of {len(versions)} versions are intact")
     if broken:
         raise typer.Exit(1)
+
+
+def restore(
+    name: str = typer.Argument(..., metavar=NAME),
+    passphrase_file: Path | None = typer.Option(
+        None, help="For encrypted backups: a file whose first line is their passphrase."
+    ),
+    as_json: AsJson = False,
+) -> None:
+    """Bring a version's files back, byte for byte; damaged ones are moved aside."""
+    from aegis.cli.backup import passphrase
+    from aegis.store.backup.backups import Backups
+
+    with opened(writing=True) as registry:
+        version = registry.find(name)
+        backups = Backups(registry.home.backups, passphrase(passphrase_file))
+        place = registry.restore(
+            version, [("backups", lambda file: backups.find(f"models/{file}"))]
+        )
+        path = registry.path(version.sha256)
+    if as_json:
+        answer(
+            {"version": version.name, "sha256": version.sha256, "from": place, "file": str(path)}
+        )
+    else:
+        typer.echo(f"{version.name} ({version.sha256[:12]}) is back, from {place}: {path}")
+
+
+def export(
+    name: str = typer.Argument(..., metavar=NAME),
+    kind: str = typer.Option("safetensors", "--format", help="safetensors, sklearn or onnx."),
+    out: Path | None = typer.Option(None, help="The file to write [TASK-HASH.safetensors]."),
+    as_json: AsJson = False,
+) -> None:
+    """Write a version as a file: safetensors with its card beside it, sklearn (one file that
+    ``aegis.load`` reads, rows in as they are), or onnx (prepared numbers to a probability)."""
+    from aegis.store.exporting import export as write
+    from aegis.store.exporting import exported_name
+
+    with opened() as registry:
+        version = registry.find(name)
+        files = write(registry, version, kind, out or Path(exported_name(version, kind)))
+    if as_json:
+        answer({"version": version.name, "format": kind, "files": [str(file) for file in files]})
+    else:
+        for file in files:
+            typer.echo(f"{version.name} is in {file}")
+
+
+def predict(
+    name: str = typer.Argument(..., metavar=f"{NAME}|FILE"),
+    rows: Path = typer.Argument(..., metavar="FILE.csv", help="Patients with the model's columns."),
+    out: Path | None = typer.Option(None, help="Write a CSV (or .json) instead of printing it."),
+    by_own_rows: Path | None = typer.Option(
+        None, help="For data.standardize: site: a table of your hospital to standardise by."
+    ),
+    as_json: AsJson = False,
+) -> None:
+    """Probabilities for the patients in a CSV; what should be known of them is said on stderr."""
+    from aegis.store.exporting import as_table
+    from aegis.store.home import write_whole
+    from aegis.store.predictor import load
+
+    model = load(name)
+    if by_own_rows is not None:
+        model = model.localised(by_own_rows)
+    given = model.read(rows)
+    table = as_table(model, model.probabilities(given))
+    for place, row in zip(given.places.tolist(), table, strict=True):
+        row["row"] = place
+    remarks = [str(remark) for remark in given.remarks]
+    document = {
+        "model_sha256": model.sha256,
+        "task": model.task,
+        "positive": model.positive,
+        "rows": len(table),
+        "remarks": remarks,
+        "note": model.card.get("note"),
+    }
+    for remark in remarks:
+        typer.echo(f"note: {remark}", err=True)
+    if out is not None:
+        full = json.dumps({**document, "predictions": table}, indent=1, allow_nan=False)
+        text = full if out.suffix == ".json" else _csv(table)
+        write_whole(out, text.encode())
+    if as_json:
+        answer({**document, "predictions": table, "file": None if out is None else str(out)})
+    elif out is not None:
+        typer.echo(f"{len(table)} predictions of {model.positive} are in {out}")
+    else:
+        sys.stdout.write(_csv(table))
+
+
+def _csv(table: list[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    names = ["row", *(name for name in table[0] if name != "row")]
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(table)
+    return text.getvalue()

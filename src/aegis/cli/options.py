@@ -43,5 +43,18 @@ def read_plan(path: Path | None, settings: Mapping[str, str], *, checked: bool =
     return reading(path, settings, os.environ, Path(".env"))
 
 
+def passphrase(file: Path | None) -> str | None:
+    """What opens a key file: the first line of ``file``, else AEGIS_KEY_PASSPHRASE."""
+    if file is None:
+        return os.environ.get("AEGIS_KEY_PASSPHRASE") or None
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeError) as error:
+        raise BadInput(f"{file} cannot be read ({error})") from error
+    if not lines or not lines[0]:
+        raise BadInput(f"{file} begins with an empty line", "the passphrase")
+    return lines[0]
+
+
 def answer(document: Any) -> None:
     typer.echo(json.dumps(document, allow_nan=False))

@@ -29,6 +29,12 @@ def show_result(document: dict[str, Any]) -> None:
             console.print()
             console.print(table)
     console.print(f"{CLEAR} clear: the 95 % interval leaves zero out", markup=False)
+    for name, value in (document.get("own_figures") or {}).items():
+        console.print(
+            f"{name}: {'not a number' if value is None else f'{value:.3f}'}", markup=False
+        )
+    if document.get("own_figures_reason"):
+        console.print(document["own_figures_reason"], markup=False)
     console.print()
     for name, path in document.get("files", {}).items():
         console.print(f"{name:<24} {path}", markup=False, soft_wrap=True)

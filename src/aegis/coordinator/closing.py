@@ -31,7 +31,7 @@ from aegis.states import (
     Terminated,
     released,
 )
-from aegis.tasks.models import Perceptron, model_sha256
+from aegis.tasks.models import Model, model_sha256
 
 SHOWN_HOSPITALS = 50
 
@@ -52,7 +52,7 @@ def aborted(run: str, reason: str) -> RunEnded:
 
 def close(
     plan: Plan,
-    model: Callable[[str], Perceptron],
+    model: Callable[[str], Model],
     state: Broadcasting,
     answers: Mapping[str, Answer],
     group_counts: int = 0,
@@ -66,7 +66,9 @@ def close(
         if hospital.hospital not in answers:
             continue
         answer = answers[hospital.hospital]
-        fault = fault_of_scores(answer, hospital, progress.run, progress.round, group_counts)
+        fault = fault_of_scores(
+            answer, hospital, progress.run, progress.round, group_counts, plan.model.num_classes
+        )
         if fault is None and isinstance(answer, Scores):
             scores.append(answer)
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Container, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -26,6 +26,7 @@ from aegis.messages import (
     Tally,
     Vector,
 )
+from aegis.plan.plan import counts_are_fixed
 from aegis.privacy.dpgd import Standardisation
 from aegis.states import (
     Failed,
@@ -36,6 +37,8 @@ from aegis.states import (
     Tallying,
 )
 from aegis.tasks.bounded import Bounded, public_preparation
+from aegis.tasks.networks import FOR_IMAGES
+from aegis.tasks.pixels import Pixels
 from aegis.tasks.preparation import Preparation, slots, with_vocabulary
 
 
@@ -77,6 +80,34 @@ def register(study: Study, state: Registration, answers: Mapping[str, Answer]) -
     return Step(waiting, tuple(events))
 
 
+def newcomers(study: Study, state: RoundSetup, there: Collection[str]) -> tuple[str, ...]:
+    """Who is there and takes no part yet, where the plan lets hospitals join between two rounds:
+    one whose noise and number of rounds follow from those that began does not."""
+    if counts_are_fixed(study.plan):
+        return ()
+    known = {hospital.hospital for hospital in state.progress.hospitals}
+    return tuple(sorted(set(there) - known))
+
+
+def admit(study: Study, state: RoundSetup, answers: Mapping[str, Answer]) -> Step:
+    """With the newcomers that enrolled; from this round on they take part."""
+    progress = state.progress
+    events: list[Event] = []
+    there = list(progress.hospitals)
+    known = {hospital.hospital for hospital in there}
+    for name, answer in sorted(answers.items()):
+        if name in known or not isinstance(answer, Enrolled):
+            continue
+        if answer.schema_sha256 != study.schema.sha256:
+            reason = "its table does not have the columns of this task"
+            events.append(ReplyQuarantined(state.progress.run, progress.round + 1, name, reason))
+        elif (answer.hospital, answer.run) == (name, progress.run):
+            there.append(answer)
+            events.append(_joined(answer))
+    joined = replace(progress, hospitals=tuple(there))
+    return Step(replace(state, progress=joined), tuple(events))
+
+
 def _joined(reply: Enrolled) -> HospitalJoined:
     return HospitalJoined(
         reply.run,
@@ -99,8 +130,12 @@ def _after_registration(
             return Tallying(state.run, hospitals)
         bounded = public_preparation(study.schema, True).to_json()
         return RoundSetup(_begin(study, state.run, hospitals, bounded, None))
-    if study.plan.data.standardize == "none" or study.schema.image is not None:
-        public = public_preparation(study.schema, study.plan.privacy.enabled).to_json()
+    plan = study.plan
+    if plan.training.local_odds:
+        return Tallying(state.run, hospitals)  # of images only how many there are, and of the ill
+    if plan.data.standardize == "none" or study.schema.image is not None:
+        pixels = plan.model.name in FOR_IMAGES
+        public = public_preparation(study.schema, plan.privacy.enabled, pixels).to_json()
         return RoundSetup(_begin(study, state.run, hospitals, public, None))
     return Tallying(state.run, hospitals)
 
@@ -148,8 +183,14 @@ def summed_statistics(
         return Step(RoundSetup(begun), tuple(events))
     if not total[0] > 0:
         return nothing_to_learn_from(state.run, events)
-    preparation = Preparation.from_tally(schema, np.asarray(total, dtype=np.float64))
     rows = int(total[0])
+    if schema.image is not None:
+        odds = Pixels.of(schema.image, float(total[0]), float(total[1]))
+        events.append(StatisticsReleased(state.run, len(hospitals), rows, odds.sha256))
+        return Step(
+            RoundSetup(_begin(study, state.run, hospitals, odds.to_json(), None)), tuple(events)
+        )
+    preparation = Preparation.from_tally(schema, np.asarray(total, dtype=np.float64))
     events.append(StatisticsReleased(state.run, len(hospitals), rows, preparation.sha256))
     begun = _begin(study, state.run, hospitals, preparation.to_json(), None, total)
     return Step(RoundSetup(begun), tuple(events))

@@ -22,7 +22,7 @@ from aegis.coordinator.joining import asks_words, summed_statistics, tally_lengt
 from aegis.coordinator.rounds import NORM_LIMIT, aggregating, combine
 from aegis.coordinator.study import Step, Study
 from aegis.errors import DataError, RunAborted
-from aegis.evaluation.histogram import BINS
+from aegis.evaluation.classes import shape
 from aegis.events import Event, HospitalAbsent, ReplyQuarantined, SumOpened
 from aegis.identity.roster import Roster
 from aegis.messages import Answer, Enrolled, Request, Vector
@@ -136,7 +136,7 @@ def _checked(study: Study, state: Sealing, opening: Opening, answers: Answers) -
             return _combined(study, state, collecting, opening, parts, events)
         case Broadcasting() as broadcasting:
             histogram = np.add.reduce([part["histogram"] for part in parts])
-            counts = histogram.reshape(2, BINS).astype(np.int64)
+            counts = histogram.reshape(shape(study.plan.model.num_classes)).astype(np.int64)
             loss = float(sum(part["loss"][0] for part in parts))
             groups = None
             if "groups" in parts[0]:

@@ -31,7 +31,7 @@ from aegis.states import (
 )
 from aegis.tasks.bounded import public_preparation
 from aegis.tasks.groups import Grouping, groupings
-from aegis.tasks.models import Perceptron, network
+from aegis.tasks.models import Model, network
 from aegis.tasks.task import Schema
 
 
@@ -71,7 +71,7 @@ class Study:
         return self.plan.sha256
 
     @cached_property
-    def model(self) -> Callable[[str], Perceptron]:
+    def model(self) -> Callable[[str], Model]:
         """The plan's network for a preparation."""
         return cache(lambda preparation: network(self.plan.model, preparation))
 
@@ -95,7 +95,7 @@ class Study:
         """Whether a category has no public list, so that words must be asked for first."""
         return any(c.kind == "category" and not c.categories for c in self.schema.columns)
 
-    def contribution(self, model: Perceptron) -> Vector:
+    def contribution(self, model: Model) -> Vector:
         """A vector of the length and type that a hospital's update must have."""
         size = model.size
         if self.plan.training.solver == "newton":

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from aegis.evaluation.histogram import BINS
+from aegis.evaluation.classes import fault_of_counts as fault_of_scored
 from aegis.events import Event, HospitalAbsent, ReplyQuarantined
 from aegis.messages import (
     WITHHELD,
@@ -78,17 +78,20 @@ def fault_of_tally(
 
 
 def fault_of_scores(
-    answer: Answer, enrolled: Enrolled, run: str, round: int, group_counts: int = 0
+    answer: Answer,
+    enrolled: Enrolled,
+    run: str,
+    round: int,
+    group_counts: int = 0,
+    classes: int = 2,
 ) -> str | None:
     if (fault := _misplaced(answer, enrolled, run, round)) is not None:
         return fault
     if not isinstance(answer, Scores):
         return f"sent {type(answer).__name__} where scores were asked for"
-    histogram = answer.histogram
-    if histogram.shape != (2, BINS) or histogram.dtype.kind != "i" or (histogram < 0).any():
-        return f"the score histogram is not (2, {BINS}) of counts"
-    if int(histogram.sum()) != answer.examples:
-        return f"the histogram counts {int(histogram.sum())} rows, the message {answer.examples}"
+    fault = fault_of_scored(answer.histogram, classes, answer.examples)
+    if fault is not None:
+        return fault
     if answer.loss_sum is not None and not np.isfinite(answer.loss_sum):
         return "the summed loss is not finite"
     if (groups := answer.groups) is not None:

@@ -27,10 +27,17 @@ def edges() -> NDArray[np.float64]:
     return np.asarray(FINEST * np.sinh(np.arange(-HALF, HALF + 1) / _PER_UNIT))
 
 
+def bins_of(logits: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The bin of each of these logits, in their shape."""
+    bins = np.floor(np.arcsinh(logits / FINEST) * _PER_UNIT).astype(np.int64) + HALF
+    return np.clip(bins, 0, BINS - 1)
+
+
 def score(
     logits: NDArray[np.floating], labels: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], float]:
-    """The histogram (2, 1000) of these rows and the sum of their log-losses.
+    """The histogram (2, 1000) of these rows and the sum of their log-losses; of logits (n, K) the
+    tableau of ``evaluation.classes``.
 
     A logit of exactly 0 counts as a positive prediction (probability at least one half). Raises
     ``RunAborted`` where a logit is not finite, ``BadInput`` where a label is not 0 or 1.
@@ -47,8 +54,13 @@ def score_many(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """``score`` for a stack of hospitals: ``owner`` (n,) says whose row it is, 0 to owners - 1.
 
-    Returns histograms (owners, 2, 1000) and sums of log-losses (owners,).
+    Returns histograms (owners, 2, 1000), or tableaus (owners, K, K + 1002) of logits (n, K), and
+    sums of log-losses (owners,).
     """
+    if np.ndim(logits) == 2:
+        from aegis.evaluation.classes import score_classes
+
+        return score_classes(logits, labels, owner, owners)
     z = np.asarray(logits, dtype=np.float64)
     if not np.isfinite(z).all():
         raise RunAborted(
@@ -58,8 +70,7 @@ def score_many(
         )
     if (labels >> 1).any():
         raise BadInput("a label is neither 0 nor 1", "scores are counted for two classes")
-    bins = np.floor(np.arcsinh(z / FINEST) * _PER_UNIT).astype(np.int64) + HALF
-    cells = (owner * 2 + labels) * BINS + np.clip(bins, 0, BINS - 1)
+    cells = (owner * 2 + labels) * BINS + bins_of(z)
     counts = np.bincount(cells, minlength=owners * 2 * BINS).astype(np.int64, copy=False)
     # log(1 + e^-z) for the ill, log(1 + e^z) for the healthy, without overflow.
     loss = np.logaddexp(0.0, np.where(labels == 1, -z, z))

@@ -34,12 +34,17 @@ def interval(
     draws: int = 1000,
     seed: int = 0,
 ) -> Interval | None:
-    """The interval of ``metric`` over hospitals' histograms, each (2, 1000).
+    """The interval of ``metric`` over hospitals' histograms, each (2, 1000), or their tableaus of
+    more classes.
 
     ``over`` takes the metric of all rows together (``pooled``) or the unweighted mean of the
     hospitals' own (``hospitals``; a hospital without the metric is left out). None where the metric
     does not exist. Log-loss is no function of a histogram: asking for it is a ``BadInput``.
     """
+    from aegis.evaluation.classes import class_interval, is_tableau
+
+    if len(histograms) and is_tableau(histograms[0]):
+        return class_interval(list(histograms), metric, over, level, draws, seed)
     if metric not in DECIDED + RANKED:
         raise BadInput(
             f"no interval of {metric}", f"there are intervals of {', '.join(DECIDED + RANKED)}"
@@ -50,10 +55,10 @@ def interval(
         return None
     rng = np.random.default_rng(seed)
     if metric in DECIDED:
-        return _percentiles(_decided(stack, metric, over, draws, rng), level)
+        return percentiles(_decided(stack, metric, over, draws, rng), level)
     if over == "pooled":
-        return _percentiles(_ranked(stack, metric, draws, rng), level)
-    return _percentiles(_mean([_ranked(one[None], metric, draws, rng) for one in stack]), level)
+        return percentiles(_ranked(stack, metric, draws, rng), level)
+    return percentiles(_mean([_ranked(one[None], metric, draws, rng) for one in stack]), level)
 
 
 def paired_difference(
@@ -75,7 +80,7 @@ def paired_difference(
     won, lost = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
     rng = np.random.default_rng(seed)
     again = rng.multinomial(rows, np.array([won, lost, rows - won - lost]) / rows, size=draws)
-    bounds = _percentiles((again[:, 0] - again[:, 1]) / rows, level)
+    bounds = percentiles((again[:, 0] - again[:, 1]) / rows, level)
     assert bounds is not None
     return (won - lost) / rows, *bounds
 
@@ -141,7 +146,8 @@ def _mean(found: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
         return np.asarray(total / there, dtype=np.float64)
 
 
-def _percentiles(found: NDArray[np.float64], level: float) -> Interval | None:
+def percentiles(found: NDArray[np.float64], level: float) -> Interval | None:
+    """The interval that holds ``level`` of these draws (n,), NaN left out."""
     there = found[~np.isnan(found)]
     if len(there) == 0:
         return None

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aegis.evaluation.histogram import BINS, HALF
+from aegis.evaluation.ranked import auc, average_precision
 
 Counts: TypeAlias = NDArray[np.integer] | NDArray[np.floating]
 
@@ -26,8 +27,12 @@ def metrics(histogram: NDArray[np.int64], loss_sum: float | None) -> dict[str, f
 
     ``loss_sum`` is the sum of log-losses; without it ``log_loss`` is None. Precision is None where
     nobody is called ill, recall where nobody is; with a class absent, so are balanced accuracy,
-    AUC and average precision.
+    AUC and average precision. Of the tableau of more classes: ``evaluation.classes``.
     """
+    from aegis.evaluation.classes import class_metrics, is_tableau
+
+    if is_tableau(histogram):
+        return class_metrics(histogram, loss_sum)
     assert histogram.shape == (2, BINS)
     examples = int(histogram.sum())
     log_loss = loss_sum / examples if loss_sum is not None and examples else math.nan
@@ -48,9 +53,9 @@ def values(histograms: Counts, name: str, half: int = HALF) -> NDArray[np.float6
     negatives, positives = histograms[..., 0, :], histograms[..., 1, :]
     with np.errstate(invalid="ignore", divide="ignore"):
         if name == "auc":
-            return _auc(negatives, positives)
+            return auc(negatives, positives)
         if name == "average_precision":
-            return _average_precision(negatives, positives)
+            return average_precision(negatives, positives)
         tn, fp = negatives[..., :half].sum(-1), negatives[..., half:].sum(-1)
         fn, tp = positives[..., :half].sum(-1), positives[..., half:].sum(-1)
         match name:
@@ -67,18 +72,3 @@ def values(histograms: Counts, name: str, half: int = HALF) -> NDArray[np.float6
             case _:
                 raise KeyError(name)
     return np.asarray(found, dtype=np.float64)
-
-
-def _auc(negatives: Counts, positives: Counts) -> NDArray[np.float64]:
-    below = np.cumsum(negatives, axis=-1) - negatives / 2
-    pairs = negatives.sum(-1) * positives.sum(-1)
-    return np.asarray((positives * below).sum(-1) / pairs)
-
-
-def _average_precision(negatives: Counts, positives: Counts) -> NDArray[np.float64]:
-    """Mean precision over the ill, each bin from the top one threshold."""
-    hits = np.cumsum(positives[..., ::-1], axis=-1)
-    calls = hits + np.cumsum(negatives[..., ::-1], axis=-1)
-    steps = positives[..., ::-1] * hits / np.maximum(calls, 1)
-    both = (negatives.sum(-1) > 0) & (positives.sum(-1) > 0)
-    return np.where(both, steps.sum(-1) / np.maximum(positives.sum(-1), 1), np.nan)

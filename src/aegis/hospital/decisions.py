@@ -41,6 +41,8 @@ _SCHEMA = (
     "CREATE TABLE policies (sha256 TEXT NOT NULL, signed TEXT PRIMARY KEY, seen TEXT NOT NULL)",
 )
 
+_PLANS = "CREATE TABLE IF NOT EXISTS plans (plan TEXT PRIMARY KEY, json TEXT NOT NULL)"
+
 
 @dataclass(frozen=True)
 class Proposal:
@@ -88,6 +90,7 @@ class Decisions:
                 )
             for statement in () if tables else _SCHEMA:
                 self._db.execute(statement)
+            self._db.execute(_PLANS)
 
     def refuses(self, run: str, plan: Plan) -> str | None:
         """Why this run may not begin (yet), or nothing: then it has begun. A plan that is new
@@ -139,6 +142,20 @@ class Decisions:
         query = "SELECT plan FROM proposals WHERE status=? OR ? ORDER BY asked, plan"
         plans = self._all(query, (status, status is None))
         return [found for (plan,) in plans if (found := self._find(plan)) is not None]
+
+    def keep_plan(self, sha256: str, plan_json: str) -> None:
+        """Keep the plan of a run that has begun, for the time after a restart."""
+        with self._change():
+            self._db.execute("INSERT OR IGNORE INTO plans VALUES (?,?)", (sha256, plan_json))
+
+    def plan_of(self, run: str) -> str | None:
+        """The plan, as JSON, that this run began with here."""
+        found = self._all(
+            "SELECT json FROM answers JOIN plans ON plans.plan = answers.digest"
+            " WHERE run=? AND question='plan'",
+            (run,),
+        )
+        return str(found[0][0]) if found else None
 
     def claim(self, run: str, question: str, digest: str) -> str:
         """The digest that stands for this question: this one, or the one that was there before."""

@@ -17,10 +17,10 @@ from aegis.hospital.inspection import fault_of_preparation, inspected
 from aegis.hospital.policy import Closed, Policy
 from aegis.hospital.site import Site
 from aegis.hospital.terms import fault_of_plan, fault_of_rows, fault_of_sum
-from aegis.messages import Ask, Evaluate, Invite, Request, Statistics, Train
+from aegis.messages import Ask, Evaluate, Invite, Request, Settle, Statistics, Train, Witness
 from aegis.messages.stages import Advertise, Confirm, Mask, Opened, Share, Unmask
 from aegis.plan import Plan
-from aegis.plan.plan import chooses_by_scores
+from aegis.plan.plan import chooses_by_scores, counts_are_fixed
 from aegis.plan.schedule import follows_noise_rule, schedule
 from aegis.tasks.bounded import public_preparation
 from aegis.tasks.models import network
@@ -90,6 +90,8 @@ class Gate:
                 return _outside(plan) or self._sums.opening(request)
             case Share() | Opened():
                 return _outside(plan)
+            case Witness() | Settle():
+                return None  # they ask nothing of a patient
 
     def _invitation(self, policy: Policy, request: Invite) -> str | None:
         before = self._earlier.recall(request.run, _PLAN)
@@ -116,9 +118,10 @@ class Gate:
         if self._earlier.recall(request.run, "train") is not None:
             return "statistics are told before the training begins, not after"
         private = follows_noise_rule(plan)
-        if site.schema.image is not None:
+        odds = plan.training.local_odds  # asks of images how many there are, and of the ill
+        if site.schema.image is not None and not odds:
             return "images have no statistics round: their features follow from no patient"
-        if not private and plan.data.standardize == "none":
+        if not private and plan.data.standardize == "none" and not odds:
             return "the plan has no statistics round: data.standardize is none"
         open_columns = {
             c.name for c in site.schema.columns if c.kind == "category" and not c.categories
@@ -161,7 +164,7 @@ class Gate:
                 f"with {rate:g}"
             )
         at = f"{request.total_examples}|{request.hospitals}"
-        if self._earlier.claim(request.run, "train", at) != at:
+        if self._earlier.claim(request.run, "train", at) != at and counts_are_fixed(plan):
             return "the hospitals of this run, or their patients, were counted otherwise before"
         return self._once(request.run, f"train {request.round}", inspected(request).digest)
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aegis.assurance.groups import PER_GROUP, PER_HOSPITAL, STEP, group_counts, hospital_counts
-from aegis.evaluation.histogram import HALF
+from aegis.evaluation.classes import right_of
 from aegis.hospital.policy import Policy
 from aegis.hospital.release import Account
 from aegis.messages import Counts, Scores
@@ -61,8 +61,7 @@ def noisy_groups(
 ) -> NDArray[np.int64] | None:
     """The counts by group with noise, charged once; None where there is no room for them.
     ``scores`` are the noisy ones that go out with them."""
-    right = int(scores.histogram[0, :HALF].sum() + scores.histogram[1, HALF:].sum())
-    accuracy = hospital_counts(right, scores.examples)
+    accuracy = hospital_counts(right_of(scores.histogram), scores.examples)
     cells = groups.counts[:-PER_HOSPITAL].reshape(-1, PER_GROUP)
     if not cells.size:
         return accuracy

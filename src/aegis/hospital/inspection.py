@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from aegis.errors import AegisError
-from aegis.messages import Ask, Evaluate, Invite, Request, Statistics, Train
+from aegis.messages import Ask, Evaluate, Invite, Request, Settle, Statistics, Train, Witness
 from aegis.messages.stages import (
     Advertise,
     Advertised,
@@ -31,12 +31,14 @@ from aegis.messages.stages import (
 )
 from aegis.tasks.bounded import Bounded, read_preparation
 from aegis.tasks.image_features import ImageFeatures
+from aegis.tasks.pixels import Pixels
 from aegis.tasks.task import Schema
 
 LARGEST = 1e12
 LEAST_SCALE = 1e-12
 LEAST_DEVIATION = 1e-6
 MOST_TEXT = 1_000_000
+LARGEST_LIST = 2**22
 MOST_ROUNDS = 2**31
 MOST_WORDS, LONGEST_WORD = 10_000, 200
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,99}")
@@ -68,6 +70,10 @@ def _kinds(request: Request) -> list[tuple[str, bool]]:
         case Invite():
             text = request.plan_json
             found.append(("plan", isinstance(text, str) and len(text) <= MOST_TEXT))
+            listed = request.members
+            found.append(
+                ("list of members", isinstance(listed, str) and len(listed) <= LARGEST_LIST)
+            )
         case Ask():
             found += [
                 ("question", isinstance(request.question_json, str)),
@@ -95,6 +101,15 @@ def _kinds(request: Request) -> list[tuple[str, bool]]:
                 ("wish for groups", isinstance(request.groups, bool)),
                 ("preparation", _text(request.preparation)),
                 ("weights", _vector(request.weights)),
+            ]
+        case Settle():
+            pass
+        case Witness():
+            found += [
+                ("checkpoint", _text(request.checkpoint)),
+                ("size", _whole(request.since) and _whole(request.number)),
+                ("proof", _hashes(request.consistency) and _hashes(request.inclusion)),
+                ("entry", isinstance(request.closed, bytes)),
             ]
         case _:
             found += [
@@ -188,7 +203,9 @@ def fault_of_preparation(schema: Schema, text: str) -> str | None:
         return str(error)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return "the preparation in this request cannot be read"
-    if schema.image is not None or isinstance(prepared, ImageFeatures):
+    if schema.image is not None or isinstance(prepared, ImageFeatures | Pixels):
+        if isinstance(prepared, Pixels) and prepared.image == schema.image:
+            return None
         if schema.image is not None and prepared == ImageFeatures.of(schema.image):
             return None
         return "the preparation is not that of this hospital's images"
@@ -247,6 +264,10 @@ def _finite(value: Any) -> bool:
 
 def _text(value: Any) -> bool:
     return isinstance(value, str) and len(value) <= MOST_TEXT
+
+
+def _hashes(value: Any) -> bool:
+    return isinstance(value, tuple) and all(isinstance(h, bytes) and len(h) == 32 for h in value)
 
 
 def _names(value: Any) -> bool:

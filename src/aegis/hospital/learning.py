@@ -31,7 +31,9 @@ from aegis.privacy.noise import SystemNoise
 from aegis.tasks.bounded import Bounded, read_preparation
 from aegis.tasks.groups import groupings
 from aegis.tasks.image_features import ImageFeatures
+from aegis.tasks.pixels import Pixels
 from aegis.tasks.preparation import Preparation, tally, vocabulary, with_vocabulary
+from aegis.training.engines import engine_gradient
 from aegis.training.trainer import Job, Trained
 
 log = logging.getLogger("aegis")
@@ -101,6 +103,7 @@ class Learning:
             total_examples=request.total_examples,
             settings=agreed.settings,
             correction=correction,
+            odds=_odds(preparation),
         )
         work = Work(request, job, own)
         return self._charged(agreed.plan, work, accountable(account)) if private else work
@@ -164,6 +167,7 @@ class Learning:
                 planned,
                 request.hospitals,
                 self._noise.gaussian_on_grid,
+                engine_gradient(self._site.engine),
             )
             # In a sealed sum the noise stays on its grid; the step is taken on the sum.
             sealed = agreed.plan.trust != "open"
@@ -212,6 +216,12 @@ class Learning:
         grave = advice.noise_multiplier is None or advice.action is Action.INCREASE_NOISE
         level = logging.WARNING if grave else logging.INFO
         log.log(level, "%s, %s round %d: %s", self._site.name, run, round, advice.reason)
+
+
+def _odds(preparation: str) -> float | None:
+    """The log-odds of illness among all hospitals' patients, where the preparation tells them."""
+    prepared = read_preparation(preparation) if preparation else None
+    return prepared.odds if isinstance(prepared, Pixels) else None
 
 
 def accountable(account: Account | None) -> Account:

@@ -42,19 +42,24 @@ from aegis.messages import (
     Reply,
     Request,
     Scores,
+    Settle,
+    Settled,
     Statistics,
     Tally,
     Train,
     Update,
+    Witness,
 )
 from aegis.messages.stages import Advertise, Confirm, Mask, Opened, Share, Stage, Unmask
 from aegis.plan import Plan
+from aegis.plan.classes import fault_of_classes
 from aegis.plan.own_data import positive as positive_of
+from aegis.privacy.accounting import event_json
 from aegis.privacy.budget import Advice
 from aegis.privacy.noise import SystemNoise
 from aegis.tasks.models import model_sha256
-from aegis.training import trainer_for
-from aegis.training.trainer import Trained
+from aegis.training.engines import engine_trainer, fault_of_engine
+from aegis.training.trainer import Trained, Trainer
 
 log = logging.getLogger("aegis")
 
@@ -123,8 +128,7 @@ class Node:
         try:
             match self.admit(request):
                 case Work() as work:
-                    trainer = trainer_for(work.job.model, work.job.private is not None)
-                    return self.finish(work, trainer.train(work.job))
+                    return self.finish(work, self.trainer(work).train(work.job))
                 case Scoring() as scoring:
                     logits = scoring.model.logits(scoring.request.weights, scoring.design)
                     if self.policy.scores != "shared":
@@ -144,6 +148,10 @@ class Node:
 
     def refusal(self, request: Request, error: Exception) -> Refusal:
         return Refusal(request.run, request.round, self.name, _sentence(error))
+
+    def trainer(self, work: Work) -> Trainer:
+        """What this hospital trains with."""
+        return engine_trainer(self.site.engine, work.job.model, work.job.private is not None)
 
     def finish(self, work: Work, trained: Trained) -> Reply:
         try:
@@ -197,6 +205,20 @@ class Node:
             case Advertise() | Share() | Confirm() | Unmask() | Opened():
                 plan = self._agreed(request).plan
                 return self._sealing().answer(plan, self.site.schema.sha256, request)
+            case Witness():
+                if self.watch is None:
+                    raise DataError("this hospital keeps no watch over the coordinator's log")
+                return self.watch.cosign(request)
+            case Settle():
+                return self._settled(request)
+
+    def _settled(self, request: Settle) -> Settled:
+        self._agreed(request)
+        if self.account is None:
+            return Settled(request.run, request.round, self.name)
+        ledger = self.account.ledger
+        events, head = tuple(map(event_json, ledger.events(request.run))), ledger.head()
+        return Settled(request.run, request.round, self.name, events, head.rows, head.sha256)
 
     def _question(self, request: Statistics | Train | Evaluate) -> Work | Scoring | Reply:
         agreed = self._agreed(request)
@@ -250,6 +272,8 @@ class Node:
         if plan.sha256 != request.plan_sha256:
             raise DataError("the plan in this invitation does not have the hash it claims")
         reason = self._approve(plan) or self._privacy_fault(plan)
+        reason = reason or fault_of_engine(self.site.engine, plan)
+        reason = reason or fault_of_classes(plan, self.site.schema)
         if reason is not None:
             return Refusal(request.run, request.round, self.name, reason)
         if plan.trust != "open" and self._sums is None:
@@ -308,7 +332,7 @@ class Node:
         noise = self._noise.gaussian_on_grid
         return counted(request, self.site, positive, self.policy, self._account(), noise)
 
-    def _agreed(self, request: Ask | Statistics | Train | Evaluate | Stage) -> Agreed:
+    def _agreed(self, request: Ask | Statistics | Train | Evaluate | Stage | Settle) -> Agreed:
         agreed = self._runs.get(request.run)
         if agreed is None:
             raise DataError(f"this hospital was not invited to the run {request.run}")

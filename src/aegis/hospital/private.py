@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aegis.messages import Vector
-from aegis.privacy.dpgd import INTERCEPT, DpGdSchedule, gradient_sum, statistics_sum
+from aegis.privacy.dpgd import INTERCEPT, DpGdSchedule, statistics_sum
 from aegis.privacy.noise import off_grid
 from aegis.tasks.bounded import Bounded
 from aegis.tasks.task import Rows
+from aegis.training.engines import GradientSum, clipped_gradient_sum
 
 Noise = Callable[[float, int], NDArray[np.int64]]
 
@@ -35,10 +36,10 @@ def noisy_gradient(
     plan: DpGdSchedule,
     hospitals: int,
     noise: Noise,
+    summed: GradientSum = clipped_gradient_sum,
 ) -> NDArray[np.float64]:
     """(d + 1,) the sum of the clipped gradients of ``design`` (n, d) at ``weights``, with this
     hospital's share of noise: whole steps of the grid."""
-    records = np.hstack([design, np.full((len(design), 1), INTERCEPT)])
     inner = np.append(weights[:-1], weights[-1] / INTERCEPT)
-    total = gradient_sum(records, labels, inner, plan.clip)
+    total = summed(design, labels, inner, plan.clip)
     return off_grid(total + noise(plan.noise_sd * plan.share(hospitals), len(total)))

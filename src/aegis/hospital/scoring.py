@@ -1,16 +1,22 @@
 """What leaves a hospital when it scores a model, as its policy says.
 
     shared     the whole histogram: for public demonstration data
-    noisy      four counts (right and wrong, ill and well) with noise, charged to the ledger
+    noisy      four counts (right and wrong, ill and well) with noise, charged to the ledger; of
+               more classes what was right, among the first three and further down, for each class
+               and in all
     summed     the whole histogram, inside a sealed sum only
     withheld   nothing
 
 One held-out record stands in one of the four counts, so adding or removing it changes them by one:
 sensitivity 1. Noisy counts are rounded and cut off at nought afterwards, which costs no privacy.
+Of more than two classes it stands in one count of its class and in one total: sensitivity the root
+of 2. What all classes come to is then brought to the totals, which carry the least noise, so that
+cutting off at nought makes no patients out of empty classes.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -18,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aegis.errors import DataError
+from aegis.evaluation.classes import examples_of, from_judged, is_tableau, judged
 from aegis.evaluation.histogram import BINS, HALF, WIDEST
 from aegis.hospital.grouping import Grouped, noisy_groups
 from aegis.hospital.policy import Policy
@@ -49,8 +56,8 @@ def released_scores(
     groups: Grouped | None = None,
     sealed: bool = False,
 ) -> Reply:
-    """The reply to a request for scores, from the exact histogram (2, bins), and the exact counts
-    by group where they were asked for. ``sealed``: it leaves inside a sealed sum."""
+    """The reply to a request for scores, from the exact histogram (2, bins) or tableau, and the
+    exact counts by group where they were asked for. ``sealed``: it leaves inside a sealed sum."""
     run, round = request.run, request.round
     if policy.scores == "withheld":
         return Refusal(run, round, hospital, "withheld by this hospital's policy")
@@ -58,7 +65,7 @@ def released_scores(
         return Refusal(run, round, hospital, "this hospital's scores leave in a sealed sum only")
     if policy.scores == "noisy" and sealed:
         return Refusal(run, round, hospital, "this hospital's scores leave with noise only")
-    examples = int(histogram.sum())
+    examples = examples_of(histogram)
     if policy.scores == "shared" and not policy.demonstration and examples < policy.minimum_cell:
         reason = f"fewer than {policy.minimum_cell} held-out rows are scored in a sum or not at all"
         return Refusal(run, round, hospital, reason)
@@ -73,6 +80,9 @@ def released_scores(
     sigma = gaussian_sigma(policy.score_epsilon, policy.delta)
 
     def compute() -> Reply:
+        if is_tableau(histogram):
+            tableau = from_judged(_noisy_classes(judged(histogram), sigma, noise))
+            return Scores(run, round, hospital, tableau, None, examples_of(tableau))
         exact = np.add.reduceat(histogram, [0, HALF], axis=1).astype(float)
         noisy = exact + off_grid(noise(sigma, 4)).reshape(2, 2)
         counts = np.maximum(np.rint(noisy), 0).astype(np.int64)
@@ -98,3 +108,25 @@ def released_scores(
     reply = compute()
     account.store(request.part, reply, run=own)
     return grouped(reply)
+
+
+def _noisy_classes(cells: NDArray[np.int64], sigma: float, noise: Noise) -> NDArray[np.int64]:
+    """Counts (K, 3) and their totals (3,) with noise, made whole, at least nought, and agreeing."""
+    exact = np.vstack([cells, cells.sum(axis=0)]).astype(float)
+    noisy = exact + off_grid(noise(math.sqrt(2) * sigma, exact.size)).reshape(exact.shape)
+    totals = np.maximum(np.rint(noisy[-1]), 0).astype(np.int64)
+    columns = [_adding_up(noisy[:-1, at], int(totals[at])) for at in range(len(totals))]
+    return np.stack(columns, axis=1)
+
+
+def _adding_up(values: NDArray[np.float64], total: int) -> NDArray[np.int64]:
+    """The nearest whole numbers of at least nought that add up to ``total``: the projection onto
+    the simplex (Held, Wolfe and Crowder 1974), then largest remainders."""
+    down = np.sort(values)[::-1]
+    excess = (np.cumsum(down) - total) / np.arange(1, len(down) + 1)
+    kept = int(np.flatnonzero(down - excess >= 0).max(initial=0))
+    shares = np.maximum(values - excess[kept], 0)
+    whole = np.floor(shares + 1e-9).astype(np.int64)
+    rest = total - int(whole.sum())
+    whole[np.argsort(whole - shares, kind="stable")[:rest]] += 1
+    return np.asarray(whole)

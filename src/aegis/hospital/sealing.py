@@ -14,7 +14,7 @@ import hashlib
 import math
 import os
 from dataclasses import dataclass
-from typing import get_args
+from typing import Protocol, get_args
 
 from aegis import codec
 from aegis.errors import CheckFailed, DataError
@@ -46,6 +46,13 @@ from aegis.secagg.participant import Participant
 ROUNDS = 128  # of a hash chain where the noise rule decides their number (80 at most)
 
 
+class Pinned(Protocol):
+    """Name and key (32 bytes) of every hospital that counts."""
+
+    @property
+    def members(self) -> tuple[tuple[str, bytes], ...]: ...
+
+
 @dataclass(frozen=True)
 class Seal:
     """What a hospital brings to sealed sums. ``least``: how many hospitals its policy wants in any
@@ -53,7 +60,7 @@ class Seal:
     be repeated; without it the operating system's entropy."""
 
     key: SigningKey
-    roster: Roster
+    roster: Pinned
     answers: Answers
     least: int = LEAST
     draw: bytes | None = None

@@ -22,11 +22,15 @@ from aegis.tasks.bounded import read_preparation
 from aegis.tasks.image_features import ImageFeatures
 from aegis.tasks.preparation import Preparation
 from aegis.tasks.task import Rows, Schema, below
+from aegis.training.engines import Engine
+
+MOST_KEPT = 12
 
 
 @dataclass(frozen=True)
 class Site:
-    """``schema`` describes the rows; ``resources`` is a relative speed for selection."""
+    """``schema`` describes the rows; ``resources`` is a relative speed for selection; ``engine``
+    is what this hospital trains in, which is its own affair."""
 
     name: str
     schema: Schema
@@ -34,6 +38,7 @@ class Site:
     validation: Rows
     test: Rows
     resources: float = 1.0
+    engine: Engine = "numpy"
 
     def scoring_only(self) -> Site:
         """This hospital where it scores models and never trains: every row is held out."""
@@ -47,7 +52,7 @@ class Site:
 
 class Designs:
     """Design matrices of one site, built once for each preparation. Those of images take long: in
-    ``folder``, which only this hospital reads, they outlive the process."""
+    ``folder``, which only this hospital reads, the latest ones outlive the process."""
 
     def __init__(self, site: Site, folder: Path | None = None) -> None:
         self._site, self._folder = site, folder
@@ -78,6 +83,7 @@ class Designs:
         with suppress(OSError, ValueError, EOFError):
             kept: NDArray[np.float32] = np.load(path, allow_pickle=False)
             if kept.shape == (len(rows), prepared.components) and kept.dtype == np.float32:
+                prepared.remember(rows.inputs, kept)
                 return np.asarray(kept, dtype=np.float64)
         design = prepared.apply(rows)
         with suppress(OSError):  # a full disk costs time, not the run
@@ -93,6 +99,8 @@ def _keep(path: Path, design: NDArray[np.float32]) -> None:
         with open(os.open(arriving, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             np.save(file, design)
         os.replace(arriving, path)
+        for older in sorted(path.parent.glob("*.npy"), key=os.path.getmtime)[:-MOST_KEPT]:
+            older.unlink(missing_ok=True)
     finally:
         arriving.unlink(missing_ok=True)
 

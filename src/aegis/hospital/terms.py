@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
-from importlib.metadata import entry_points
+from functools import lru_cache
 
 from aegis.aggregation.conditions import GROUP
 from aegis.hospital.policy import ANY, Policy
 from aegis.plan import Plan, guards
+from aegis.tasks.plugins import is_plugin
+from aegis.tasks.task import canonical, task_names
 
 _UNSOUND = (guards.trust, guards.privacy, guards.statistics)
 _SLACK = 1 + 1e-9
@@ -21,7 +22,9 @@ def fault_of_plan(policy: Policy, plan: Plan) -> str | None:
     if not {ANY, plan.task} & set(policy.tasks):
         allowed = ", ".join(policy.tasks) or "nothing"
         return f"the task {plan.task} is not among those of {own}: {allowed}"
-    if _plugged_in(plan.task) and not {ANY, plan.task} & set(policy.plugins):
+    if canonical(plan.task) not in task_names():
+        return f"there is no task {plan.task} at this hospital"
+    if is_plugin(canonical(plan.task)) and not {ANY, plan.task} & set(policy.plugins):
         return f"the task {plan.task} is a plug-in, and not among those of {own}"
     for rule in _UNSOUND:
         for fault in rule(plan):
@@ -69,10 +72,3 @@ def fault_of_sum(policy: Policy, hospitals: int) -> str | None:
         f"a sum over {hospitals} hospitals; this hospital's policy asks for "
         f"{policy.minimum_hospitals}"
     )
-
-
-@cache
-def _plugged_in(task: str) -> bool:
-    """Whether this task did not come with Aegis; nothing of it is loaded to find out."""
-    modules = [entry.module for entry in entry_points(group="aegis.tasks") if entry.name == task]
-    return any(module.split(".")[0] != "aegis" for module in modules)

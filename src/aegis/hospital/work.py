@@ -13,7 +13,7 @@ from aegis.messages import Evaluate, Train, Vector
 from aegis.messages.stages import Mask
 from aegis.plan import Plan
 from aegis.privacy.filters import Cap
-from aegis.tasks.models import Perceptron, network
+from aegis.tasks.models import Model, network
 from aegis.training.trainer import Job, Settings
 
 
@@ -24,7 +24,7 @@ class Agreed:
     plan: Plan
     sha256: str
     settings: Settings
-    models: dict[str, Perceptron] = field(default_factory=dict)
+    models: dict[str, Model] = field(default_factory=dict)
 
     @property
     def budget(self) -> Cap:
@@ -44,11 +44,13 @@ class Agreed:
             weight_decay=training.weight_decay,
             proximal_mu=training.proximal_mu,
             l2=training.l2,
+            class_weights=training.class_weights or (),
             measure_loss=False,
+            local_odds=training.local_odds,
         )
         return cls(plan, plan.sha256, settings)
 
-    def model(self, preparation: str) -> Perceptron:
+    def model(self, preparation: str) -> Model:
         if preparation not in self.models:
             self.models[preparation] = network(self.plan.model, preparation)
         return self.models[preparation]
@@ -71,7 +73,7 @@ class Scoring:
     """An admitted request for scores, with the rows it is about."""
 
     request: Evaluate
-    model: Perceptron
+    model: Model
     design: NDArray[np.floating]
     labels: NDArray[np.int64]
     counting: Counting | None = None

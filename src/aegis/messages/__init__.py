@@ -23,9 +23,12 @@ from aegis.messages.learning import (
     Vector,
 )
 from aegis.messages.stages import Stage, StageReply
+from aegis.messages.witness import Cosigned, Settle, Settled, Witness
 
-Request: TypeAlias = Invite | Ask | Statistics | Train | Evaluate | Stage
-Reply: TypeAlias = Enrolled | Counts | Tally | Update | Scores | StageReply | Refusal
+Request: TypeAlias = Invite | Ask | Statistics | Train | Evaluate | Stage | Witness | Settle
+Reply: TypeAlias = (
+    Enrolled | Counts | Tally | Update | Scores | StageReply | Cosigned | Settled | Refusal
+)
 Answer: TypeAlias = Reply | Absence
 
 __all__ = [
@@ -33,6 +36,7 @@ __all__ = [
     "Absence",
     "Answer",
     "Ask",
+    "Cosigned",
     "Counts",
     "Enrolled",
     "Evaluate",
@@ -42,10 +46,13 @@ __all__ = [
     "Reply",
     "Request",
     "Scores",
+    "Settle",
+    "Settled",
     "Sharing",
     "Statistics",
     "Tally",
     "Train",
     "Update",
     "Vector",
+    "Witness",
 ]

@@ -31,10 +31,14 @@ WITHHELD = -1  # in place of a count
 
 @dataclass(frozen=True, slots=True)
 class Invite:
+    """``members`` is the federation's signed list of members as it stands, where the road is one
+    between real hospitals: it is how each of them learns of the others' keys."""
+
     run: str
     plan_sha256: str
     plan_json: str
     round: int = 0
+    members: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +164,8 @@ class Update:
 @dataclass(frozen=True, slots=True)
 class Scores:
     """``histogram`` is (2, bins): how many negatives and positives scored in each bin. Noisy
-    scores have two bins only, and no loss. ``groups`` is laid out as ``aegis.assurance.groups``."""
+    scores have two bins only, and no loss. Where K > 2 classes are told apart it is the tableau
+    (K, K + 1002) of ``aegis.evaluation.classes``. ``groups`` is laid out as ``aegis.assurance.groups``."""
 
     run: str
     round: int

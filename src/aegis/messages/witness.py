@@ -1,6 +1,7 @@
 """What travels when a hospital watches over the coordinator's log.
 
 Witness  -> Cosigned   a checkpoint, and the proof that it continues the one seen before
+Settle   -> Settled    at the end of a run, what the hospital's own ledger was charged for in it
 """
 
 from __future__ import annotations
@@ -36,3 +37,24 @@ class Cosigned:
     hospital: str
     cosignature: str
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    run: str
+    plan_sha256: str
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """``events`` are the run's charges as canonical JSON (``privacy.accounting.event_json``): they
+    follow from the plan, not from a row. ``rows`` and ``sha256`` are the ledger's head, for the
+    audit log; empty where the plan needs no ledger."""
+
+    run: str
+    round: int
+    hospital: str
+    events: tuple[str, ...] = ()
+    rows: int = 0
+    sha256: str = ""

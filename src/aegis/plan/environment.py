@@ -27,6 +27,16 @@ ENVIRONMENT: Mapping[str, Variable] = {
         ),
         Variable("AEGIS_DATA_DIR", "Where data sets lie.", ""),
         Variable(
+            "AEGIS_TOKEN",
+            "What a coordinator's console asks of a program.",
+            "keys/console.token in the data root",
+        ),
+        Variable(
+            "AEGIS_PLUGINS_DIR",
+            "Where tasks of your own lie, found by name.",
+            "plugins in the data root",
+        ),
+        Variable(
             "AEGIS_CACHE_DIR",
             "Where public numbers that are costly to make are kept.",
             "aegis in the user's cache folder",
@@ -54,6 +64,7 @@ ENVIRONMENT: Mapping[str, Variable] = {
             ("privacy.max_grad_norm",),
         ),
         Variable("USE_SPARK", "Whether hospitals train in Spark: true or false.", "false"),
+        Variable("JAVA_HOME", "Where Java is, for hospitals that train in Spark.", "java on the path"),
         Variable("XMPP_SERVER", "The host name of the XMPP message broker.", "localhost"),
     )
 }

@@ -29,6 +29,7 @@ Mechanism: TypeAlias = Literal["none", "dp_sgd", "local_update", "distributed"]
 
 DEFAULT_TRUST: Trust = "masked"
 IMAGE_NETWORKS = frozenset({"simple_cnn", "resnet18", "densenet121", "scattering"})
+SIGNAL_NETWORKS = frozenset({"cnn1d"})
 
 Whole: TypeAlias = Annotated[int, Strict()]
 Number: TypeAlias = Annotated[float, Strict()]
@@ -39,6 +40,7 @@ Above0: TypeAlias = Annotated[float, Strict(), Field(gt=0)]
 From0: TypeAlias = Annotated[float, Strict(), Field(ge=0)]
 Width: TypeAlias = Annotated[int, Strict(), Field(ge=1, le=4096)]
 Rate: TypeAlias = Annotated[float, Strict(), Field(ge=0, lt=1)]
+Weight: TypeAlias = Annotated[float, Strict(), Field(gt=0, le=1000)]
 
 
 def _as_text(value: Any) -> Any:
@@ -54,12 +56,15 @@ class Section(BaseModel):
 
 
 class Data(Section):
-    path: Text | None = key(None, "A file, or a folder with one file per hospital.")
+    path: Text | None = key(None, "A file, or a folder with one file or folder per hospital.")
     label: Text | None = key(None, "The column that holds the diagnosis.")
     positive: Annotated[Text | None, BeforeValidator(_as_text)] = key(
         None, "The value of the label column that means disease."
     )
     group: Text | None = key(None, "The patient column: rows of one patient are never split.")
+    pixels: Annotated[int, Strict(), Field(ge=16, le=256)] | None = key(
+        None, "The side of the squares that images are brought to; null takes the task's.", "pixels"
+    )
     sites: Annotated[tuple[Text, ...], Field(min_length=1)] | None = key(
         None, "The centres to take; null takes all of them."
     )
@@ -129,6 +134,9 @@ class Model(Section):
         "One dropout rate for each hidden layer; null takes the model's own.",
         "share of units",
     )
+    freeze_backbone: Switch = key(
+        False, "Train the last layer of a network only; for models that start from another."
+    )
     start: Text | None = key(None, "A stored version or a file to start from; null starts fresh.")
     init: Literal["zeros", "uniform"] | None = key(
         None, "Where a fresh model starts; null means zeros for logistic, uniform for networks."
@@ -160,11 +168,19 @@ class Training(Section):
     optimizer: Literal["sgd", "adam"] = key("sgd", "How a hospital turns a gradient into a step.")
     momentum: Number = key(0.0, "How much of the last step is kept.", ge=0, lt=1)
     weight_decay: Number = key(0.0, "Shrinks the weights in every step.", ge=0)
+    local_odds: Switch = key(
+        False,
+        "A hospital sets how often illness is met there against all hospitals, while it trains.",
+    )
     proximal_mu: Number = key(0.0, "Pulls local weights towards the shared model (FedProx).", ge=0)
     l2: Number = key(
         0.0,
         "Ridge penalty l2/2 |w|^2 added to the sum of all log-losses (scikit-learn's 1/C).",
         ge=0,
+    )
+    class_weights: Annotated[tuple[Weight, ...], Field(min_length=2, max_length=1000)] | None = key(
+        None,
+        "How much a row of each class counts in training, in the order of the labels; null: 1.",
     )
     tolerance: Above0 | None = key(
         None, "Newton and gradient stop when no weight changes by more than this; null never stops."

@@ -1,8 +1,7 @@
 """What this version cannot do yet: one table. Who builds a row's capability deletes the row.
 
 A plan that asks for such a thing is refused with the nearest thing that exists and what that
-costs; it is never run without what it asked for. ``COMING`` holds names that are promised, so that
-they are told apart from misspelt ones.
+costs; it is never run without what it asked for.
 """
 
 from __future__ import annotations
@@ -28,15 +27,8 @@ class Later:
 
 
 NOT_YET: Sequence[Later] = (
-    Later(
-        "model.name",
-        {"scattering", "simple_cnn", "cnn1d", "resnet18", "densenet121"},
-        {"model.name": "logistic"},
-    ),
-    Later("model.num_classes", range(3, 1001), {"model.num_classes": 2}),
+    Later("model.num_classes", range(101, 1001), {"model.num_classes": 100}),
 )
-
-COMING_TASKS = frozenset({"symptoms", "glaucoma"})
 
 
 def available(edit: Edit, later: Sequence[Later]) -> bool:
@@ -61,21 +53,19 @@ def _task(plan: Plan) -> Iterator[Fault]:
     names = task_names()
     if plan.task in names:
         return
-    if plan.task in COMING_TASKS:
-        problem = f"task: {show(plan.task)} is not in this version yet"
-        near = ["breast_cancer"] if "breast_cancer" in names else list(names[:1])
-    else:
-        problem = f"task: {show(plan.task)} is not a task; there are {', '.join(names) or 'none'}"
-        near = get_close_matches(plan.task, names, 1, 0.5) or list(names[:1])
+    problem = f"task: {show(plan.task)} is not a task; there are {', '.join(names) or 'none'}"
+    near = get_close_matches(plan.task, names, 1, 0.5) or list(names[:1])
     yield Fault(("task",), problem, tuple(Edit({"task": name}) for name in near))
 
 
 def _model(plan: Plan, later: Sequence[Later]) -> Iterator[Fault]:
     from aegis.tasks.models import HIDDEN
+    from aegis.tasks.networks import NETWORKS
 
     name = plan.model.name
-    if name in HIDDEN or any(row.key == "model.name" and name in row.values for row in later):
+    names = [*HIDDEN, *NETWORKS]
+    if name in names or any(row.key == "model.name" and name in row.values for row in later):
         return
-    near = get_close_matches(name, list(HIDDEN), 1, 0.5) or ["logistic"]
-    problem = f"model.name: {show(name)} is not a model; there are {', '.join(HIDDEN)}"
+    near = get_close_matches(name, names, 1, 0.5) or ["logistic"]
+    problem = f"model.name: {show(name)} is not a model; there are {', '.join(names)}"
     yield Fault(("model.name",), problem, (Edit({"model.name": near[0]}),))

@@ -18,7 +18,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from aegis.errors import BadInput
-from aegis.plan.keys import DEFAULT_TRUST, IMAGE_NETWORKS, Keys, Section
+from aegis.plan.keys import DEFAULT_TRUST, IMAGE_NETWORKS, SIGNAL_NETWORKS, Keys, Section
 
 
 class Said(NamedTuple):
@@ -114,9 +114,10 @@ def effective(said: Mapping[str, Said]) -> Layer:
     found = {path: said[path] for path in said if not silent(path, said[path].value)}
     _guard(found)
     spoken = frozenset(found)
-    if "task" not in found:
-        found["task"] = _task(found)
+    found["task"] = _called_here(found["task"]) if "task" in found else _task(found)
+    _scattering(found)
     _private_solver(found)
+    _recipe(found)
     for path, value in _preset(found):
         found.setdefault(path, value)
     _switches(found, spoken)
@@ -141,7 +142,49 @@ def _task(said: Layer) -> Said:
     name = said["model.name"].value if "model.name" in said else "logistic"
     if isinstance(name, str) and name in IMAGE_NETWORKS:
         return Said("pneumonia", f"follows from model.name: {name}, an image network")
+    if isinstance(name, str) and name in SIGNAL_NETWORKS:
+        return Said("ecg", f"follows from model.name: {name}, a network for signals")
     return Said("breast_cancer", "follows from model.name: no image network")
+
+
+def _called_here(task: Said) -> Said:
+    """The name that a task goes by here, where another one was said."""
+    from aegis.tasks.task import ALIASES
+
+    name = ALIASES.get(task.value) if isinstance(task.value, str) else None
+    return task if name is None else Said(name, f"{task.origin}, called {task.value} there")
+
+
+def _scattering(said: Layer) -> None:
+    """What images are by default has a name of its own: fixed features, logistic regression."""
+    name = said.get("model.name")
+    if name is None or name.value != "scattering" or not _has_images(said["task"].value):
+        return
+    said["model.name"] = Said("logistic", "follows from model.name: scattering, fixed features")
+
+
+def _has_images(task: Any) -> bool:
+    from aegis.tasks.task import find_task, task_names
+
+    return task in task_names() and find_task(task).schema.image is not None
+
+
+def _recipe(said: Layer) -> None:
+    """How a network of convolutions trains where nobody says how."""
+    from aegis.plan.networks import recipe
+
+    name = said["model.name"].value if "model.name" in said else None
+    if isinstance(name, str):
+        classes = said["model.num_classes"].value if "model.num_classes" in said else 2
+        for path, value in recipe(name, _wants_noise(said), classes).items():
+            if path != "training.local_steps" or "training.local_epochs" not in said:
+                said.setdefault(path, Said(value, f"preset of {name}"))
+
+
+def _wants_noise(said: Layer) -> bool:
+    if "privacy.enabled" in said:
+        return said["privacy.enabled"].value is True
+    return any(path in said and said[path].value not in (None, "none") for path in PRIVATE)
 
 
 def preset_of(task: Any) -> Mapping[str, Any]:
@@ -171,11 +214,19 @@ def _private_solver(said: Layer) -> None:
         return
     off = "privacy.enabled" in said and said["privacy.enabled"].value is False
     model = said["model.name"].value if "model.name" in said else "logistic"
-    local = any(key in said for key in NOT_FOR_GRADIENT)
+    local = any(key in said for key in (*NOT_FOR_GRADIENT, "training.class_weights"))
     if mechanism == "local_update" and not off:
         said["training.solver"] = Said("sgd", "follows from privacy.mechanism")
+    elif not off and _classes(said) > 2:
+        said["training.solver"] = Said("sgd", "follows from model.num_classes and privacy")
     elif not off and model == "logistic" and not local:
         said["training.solver"] = Said("gradient", f"follows from {path}")
+
+
+def _classes(said: Layer) -> int:
+    own = preset_of(said["task"].value).get("model", {}).get("num_classes", 2)
+    asked = said["model.num_classes"].value if "model.num_classes" in said else own
+    return asked if isinstance(asked, int) else 2
 
 
 def _preset(said: Layer) -> Iterator[tuple[str, Said]]:

@@ -158,6 +158,13 @@ def follows_noise_rule(plan: Plan) -> bool:
     )
 
 
+def counts_are_fixed(plan: Plan) -> bool:
+    """Whether noise is in proportion to the hospitals that began: then no other may join, and their
+    number and that of their patients may not change."""
+    distributed = plan.privacy.enabled and plan.privacy.mechanism == "distributed"
+    return distributed or follows_noise_rule(plan)
+
+
 def noises_steps(plan: Plan) -> bool:
     """Whether each hospital puts noise into every mini-batch step: DP-SGD."""
     privacy = plan.privacy

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from aegis.plan.own_data import of_images
 from aegis.plan.plan import Plan, follows_noise_rule, noises_steps, noises_updates
 from aegis.privacy.dpgd import IMAGES, TABLES, DpGdSchedule, noise_multiplicity, plan_rounds
-from aegis.tasks.task import find_task
 
 
 def schedule(plan: Plan, examples: int, hospitals: int, features: int) -> DpGdSchedule:
@@ -24,7 +24,7 @@ def schedule(plan: Plan, examples: int, hospitals: int, features: int) -> DpGdSc
     multiplicity: float = hospitals
     if privacy.mechanism == "distributed":
         multiplicity = noise_multiplicity(hospitals, plan.quorum(hospitals), privacy.colluding)
-    images = find_task(plan.task).schema.image is not None
+    images = of_images(plan)
     statistics = None if plan.data.standardize == "federated" and not images else False
     found = plan_rounds(
         examples,

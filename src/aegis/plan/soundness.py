@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from aegis.errors import PlanError
-from aegis.plan import guards, learning, own_data, robust, roles
+from aegis.plan import classes, guards, learning, networks, own_data, robust, roles
 from aegis.plan.faults import Fault
 from aegis.plan.later import NOT_YET, Later, available, not_yet
 from aegis.plan.plan import Plan
@@ -23,6 +23,8 @@ RULES = (
     guards.server,
     learning.solver,
     learning.model,
+    classes.classes,
+    networks.networks,
     learning.rounds,
     learning.choices,
     guards.privacy,

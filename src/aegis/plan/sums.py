@@ -12,6 +12,7 @@ leaves a hospital.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aegis.errors import DataError
-from aegis.evaluation.histogram import BINS
+from aegis.evaluation.classes import shape
 from aegis.identity.roster import Roster
 from aegis.messages import Scores, Tally, Update
 from aegis.messages.stages import Purpose, Ring
@@ -91,7 +92,8 @@ def layout(purpose: Purpose, plan: Plan, size: int, control: bool = False) -> La
         case "statistics":
             slots, wide = [], [("sums", size)]
         case "evaluate" | "final":
-            slots, wide = [Slot("histogram", 2 * BINS, MOST_ROWS, 0)], [("loss", 1)]
+            counts = math.prod(shape(plan.model.num_classes))
+            slots, wide = [Slot("histogram", counts, MOST_ROWS, 0)], [("loss", 1)]
             if size:
                 # A row adds at most 2^20 to a number: chances are counted in steps of 2^-20.
                 slots.append(Slot("groups", size, MOST_ROWS * 2**20, 0))

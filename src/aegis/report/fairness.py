@@ -32,6 +32,7 @@ from aegis.assurance.groups import (
 )
 from aegis.coordinator.steps import Study
 from aegis.evaluation.calibration import middles
+from aegis.evaluation.classes import examples_of, is_tableau, right_of
 from aegis.evaluation.histogram import HALF
 from aegis.evaluation.intervals import wilson
 from aegis.report.suppression import Cell, large_enough, suppress
@@ -42,13 +43,15 @@ from aegis.tasks.groups import UNKNOWN
 from aegis.tasks.preparation import MINIMUM_CELL
 
 HOSPITAL = "hospital"
+ANY_CLASSES = ("group", "withheld", "examples", "accuracy")
+"""What a group's row holds where more than two classes are told apart."""
 Counts = NDArray[np.int64]
 
 
 def fairness(study: Study, final: Terminated, minimum: int = MINIMUM_CELL) -> dict[str, Any]:
     """The result's ``fairness``. ``fair`` is None, with ``reason``, where nothing could be
     compared."""
-    groupings = study.groupings
+    groupings, several = study.groupings, study.schema.label_count > 2
     by_hospital, total = _counts(final)
     measured: dict[str, tuple[Group, ...]] = {}
     if final.histograms:
@@ -60,6 +63,8 @@ def fairness(study: Study, final: Terminated, minimum: int = MINIMUM_CELL) -> di
         name: fairness_gaps(_comparable(groups, shown[name]), minimum, shown[name])
         for name, groups in measured.items()
     }
+    if several:  # of many classes nobody is simply ill: only whether they are told right compares
+        gaps = {name: {"accuracy_parity": one["accuracy_parity"]} for name, one in gaps.items()}
     spread = None
     if final.sealed is None and HOSPITAL in measured:
         spread = spread_of(_comparable(measured[HOSPITAL], shown[HOSPITAL]))
@@ -69,7 +74,9 @@ def fairness(study: Study, final: Terminated, minimum: int = MINIMUM_CELL) -> di
     found = violations(gaps, spread, thresholds)
     titles = {HOSPITAL: "Hospital", **{g.attribute: g.title for g in groupings}}
     attributes = [
-        _attribute(name, titles[name], measured, shown.get(name, {}), gaps.get(name), final)
+        _attribute(
+            name, titles[name], measured, shown.get(name, {}), gaps.get(name), final, several
+        )
         for name in titles
     ]
     compared = spread is not None or any(
@@ -153,6 +160,9 @@ def _counts(final: Terminated) -> tuple[dict[str, Counts], Counts | None]:
 
 
 def _hospital(name: str, histogram: Counts) -> Group:
+    if is_tableau(histogram):
+        right = right_of(histogram)
+        return Group(name, 0, 0, examples_of(histogram) - right, right)
     tn, fp = int(histogram[0, :HALF].sum()), int(histogram[0, HALF:].sum())
     fn, tp = int(histogram[1, :HALF].sum()), int(histogram[1, HALF:].sum())
     chance = 0.5 * (1 + np.tanh(0.5 * middles()))
@@ -196,6 +206,7 @@ def _attribute(
     shown: Mapping[str, tuple[bool, bool]],
     gaps: Mapping[Measure, Gap | None] | None,
     final: Terminated,
+    several: bool,
 ) -> dict[str, Any]:
     row: dict[str, Any] = {"attribute": name, "title": title, "groups": [], "measures": {}}
     if name not in measured or gaps is None:
@@ -206,7 +217,10 @@ def _attribute(
     groups = measured[name]
     if all(group.name == UNKNOWN or not group.examples for group in groups):
         return row | {"reason": f"these data do not record it ({UNKNOWN} for every patient)"}
-    row["groups"] = [_group(group, shown.get(group.name)) for group in groups if group.examples]
+    told = [_group(group, shown.get(group.name)) for group in groups if group.examples]
+    if several:
+        told = [{key: one[key] for key in ANY_CLASSES if key in one} for one in told]
+    row["groups"] = told
     row["measures"] = {measure: _gap(gap) for measure, gap in gaps.items()}
     return row
 

@@ -185,6 +185,10 @@ def _cells(group: Mapping[str, Any]) -> tuple[str, ...]:
     else:
         calibrated = f"{percent(expected)}, {percent(seen)}"
     n = number(group.get("examples"))
+    if "found" not in group:
+        apart = "n/a: more than two classes"
+        tested = "n/a: not recorded" if n is None else f"{n:,.0f}"
+        return (name, tested, _said(group.get("accuracy")), apart, apart, apart)
     return (
         name,
         "n/a: not recorded" if n is None else f"{n:,.0f}",
@@ -226,6 +230,8 @@ def _gap_sentence(gap: Mapping[str, Any], limits: Mapping[str, Any]) -> str:
 def _gaps(title: str, measures: Mapping[str, Any], limits: Mapping[str, Any]) -> Table | None:
     rows = []
     for key, label in MEASURES.items():
+        if measures and key not in measures:
+            continue
         gap = mapping(measures.get(key))
         value, pair = number(gap.get("value")), interval_of(gap, "value")
         if value is None or pair is None:

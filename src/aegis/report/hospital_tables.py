@@ -89,6 +89,7 @@ def hospital_table(result: Mapping[str, Any]) -> Table:
     """The shared model in each hospital."""
     shown, note = shown_hospitals(result)
     hospitals = [mapping(h) for h in sequence(result.get("hospitals"))]
+    several = result.get("classes") is not None
     return Table(
         "The shared model on each hospital’s own test patients",
         (
@@ -96,19 +97,19 @@ def hospital_table(result: Mapping[str, Any]) -> Table:
             ("Training patients", True),
             ("Test patients", True),
             ("Accuracy", True),
-            ("Sensitivity", True),
-            ("Specificity", True),
+            ("Among the first three" if several else "Sensitivity", True),
+            ("Balanced accuracy" if several else "Specificity", True),
             ("AUC", True),
             ("Log-loss", True),
             ("Rounds", True),
             ("State", False),
         ),
-        tuple(_hospital(h) for h in hospitals if str(h.get("name", "unnamed")) in shown),
+        tuple(_hospital(h, several) for h in hospitals if str(h.get("name", "unnamed")) in shown),
         note,
     )
 
 
-def _hospital(hospital: Mapping[str, Any]) -> tuple[str, ...]:
+def _hospital(hospital: Mapping[str, Any], several: bool) -> tuple[str, ...]:
     metrics = mapping(hospital.get("global"))
     n = number(hospital.get("test_examples"))
     if n is not None and n < SMALL:
@@ -116,8 +117,8 @@ def _hospital(hospital: Mapping[str, Any]) -> tuple[str, ...]:
     else:
         figures = [
             measured(metrics, "accuracy"),
-            measured(metrics, "recall"),
-            specificity(metrics),
+            measured(metrics, "top_3_accuracy" if several else "recall"),
+            measured(metrics, "balanced_accuracy") if several else specificity(metrics),
             measured(metrics, "auc"),
             measured(metrics, "log_loss"),
         ]
@@ -146,6 +147,7 @@ def partition_table(result: Mapping[str, Any]) -> Table | None:
     if not hospitals:
         return None
     shown, note = shown_hospitals(result)
+    several = any("classes" in h for h in hospitals)
     named = [h for h in hospitals if not shown or str(h.get("hospital")) in shown][:MOST_ROWS]
     return Table(
         "Patients of each hospital",
@@ -153,7 +155,7 @@ def partition_table(result: Mapping[str, Any]) -> Table | None:
             ("Hospital", False),
             ("For training", True),
             ("For testing", True),
-            ("With the condition", True),
+            ("Classes there" if several else "With the condition", True),
             ("Age, mean (sd)", True),
             ("Youngest to oldest", True),
             ("Female", True),
@@ -175,7 +177,7 @@ def _held(hospital: Mapping[str, Any]) -> tuple[str, ...]:
         str(hospital.get("hospital", "unnamed")),
         _held_rows(hospital.get("train")),
         _held_rows(hospital.get("test")),
-        share_of(number(hospital.get("positive_share")), rows),
+        _ill(hospital, rows),
         (
             "n/a: not recorded"
             if mean is None
@@ -184,6 +186,13 @@ def _held(hospital: Mapping[str, Any]) -> tuple[str, ...]:
         "n/a: not recorded" if low is None or high is None else f"{low:.0f} to {high:.0f} years",
         share_of(number(hospital.get("female_share")), rows),
     )
+
+
+def _ill(hospital: Mapping[str, Any], rows: float | None) -> str:
+    there, of = number(hospital.get("classes")), number(hospital.get("of_classes"))
+    if there is not None and of is not None:
+        return f"{there:.0f} of {of:.0f}"
+    return share_of(number(hospital.get("positive_share")), rows)
 
 
 def _held_rows(value: Any) -> str:

@@ -20,6 +20,7 @@ from aegis.report.benefit_page import (
     outside_table,
     personal_table,
 )
+from aegis.report.classes_page import classes_part
 from aegis.report.disclosure import disclosures, has_noise
 from aegis.report.drawings import curves, gain_rows, odds_rows, round_cells
 from aegis.report.fairness_page import COLUMNS, fairness_part
@@ -88,6 +89,7 @@ def _content(result: Mapping[str, Any]) -> dict[str, Any]:
         "fairness": fairness_part(result),
         "columns": COLUMNS,
         "usefulness": usefulness_part(result),
+        "classes": classes_part(result),
         "partition": partition_table(result),
         "table_one": _table_one(result),
         "no_table_one": _reason(result, "table_one", "this run had no statistics round"),

@@ -17,7 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aegis.aggregation.newton import unpack
 from aegis.errors import BadInput
+from aegis.states import Progress
+from aegis.tasks.bounded import read_preparation
 from aegis.tasks.task import Schema
 
 NORMAL_95 = 1.959963984540054
@@ -117,3 +120,26 @@ def _inverse(
 def _listed(names: Sequence[str]) -> str:
     shown = ", ".join(names[:4])
     return shown if len(names) <= 4 else f"{shown} and {len(names) - 4} more"
+
+
+def odds_of(schema: Schema, progress: Progress) -> dict[str, Any]:
+    """The ``odds_ratios`` of a result, from the curvature of the last Newton round."""
+    curvature = progress.memory.get("curvature")
+    if curvature is None:
+        why = "only training.solver: newton gives the curvature that intervals need"
+        return {"odds_ratios": None, "odds_ratios_reason": why}
+    if schema.classes:
+        why = "of more than two classes a feature has no one odds ratio"
+        return {"odds_ratios": None, "odds_ratios_reason": why}
+    if schema.image is not None:
+        return {
+            "odds_ratios": None,
+            "odds_ratios_reason": "what images become has no meaning alone",
+        }
+    names = read_preparation(progress.preparation).names
+    _, mean = unpack(curvature, len(progress.weights))
+    total = mean * sum(hospital.examples for hospital in progress.hospitals)
+    found = odds_ratios(names, progress.weights, total, schema)
+    if isinstance(found, str):
+        return {"odds_ratios": None, "odds_ratios_reason": found}
+    return {"odds_ratios": found}

@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 
 from aegis.coordinator.closing import total_loss
 from aegis.coordinator.steps import Study
-from aegis.evaluation.histogram import BINS
+from aegis.evaluation.classes import DRAWN, shape
 from aegis.evaluation.intervals import interval
 from aegis.evaluation.metrics import metrics
 from aegis.messages import Enrolled
+from aegis.plan.own_data import class_names
 from aegis.privacy.accounting import Event
+from aegis.report.classes import classes_of, imbalance
 from aegis.report.fairness import fairness
 from aegis.report.flags import detected, flags_of
 from aegis.report.spending import privacy_of, spent_by
@@ -51,7 +53,7 @@ def result_of(
     if final.sealed is not None and final.sealed.histogram is not None:
         histograms.append(final.sealed.histogram)
         losses.append(final.sealed.loss_sum)
-    together = summed_metrics(histograms, losses)
+    together = summed_metrics(histograms, losses, plan.model.num_classes)
     spent = spent_by(releases, plan.privacy.delta) if plan.privacy.enabled else {}
     hospitals: list[dict[str, Any]] = [
         {
@@ -84,6 +86,7 @@ def result_of(
         "rule": plan.rule,
         "model": plan.model.name,
         "solver": plan.training.solver,
+        "class_weights": plan.training.class_weights and list(plan.training.class_weights),
         "rounds": progress.round,
         "chosen_round": final.round,
         "seconds": _span(records),
@@ -91,7 +94,7 @@ def result_of(
             **together,
             "ci95": {
                 name: interval(histograms, name)
-                for name in INTERVALS
+                for name in (INTERVALS if plan.model.num_classes == 2 else DRAWN)
                 if together.get(name) is not None
             },
         },
@@ -104,10 +107,20 @@ def result_of(
         **detected(plan, records),
         "fairness": fairness(study, final),
         **usefulness(final),
+        **classes_of(histograms, study.schema.classes),
+        **imbalance(histograms, class_names(plan, study.schema), together),
         "privacy": privacy_of(plan, releases),
         "audit_log": None,
         "audit_log_reason": "no log was kept of this run",
     }
+
+
+def scored_histograms(final: Terminated) -> list[NDArray[np.int64]]:
+    """What was released of the final model, by hospital or summed."""
+    found = list(final.histograms.values())
+    if final.sealed is not None and final.sealed.histogram is not None:
+        found.append(final.sealed.histogram)
+    return found
 
 
 def _status(hospital: Enrolled, scored: bool) -> str:
@@ -117,10 +130,10 @@ def _status(hospital: Enrolled, scored: bool) -> str:
 
 
 def summed_metrics(
-    histograms: Sequence[NDArray[np.int64]], losses: Sequence[float | None]
+    histograms: Sequence[NDArray[np.int64]], losses: Sequence[float | None], classes: int = 2
 ) -> dict[str, float | None]:
     """Metrics of all rows together; every one null where nobody released scores."""
-    nothing = np.zeros((2, BINS), dtype=np.int64)
+    nothing = np.zeros(shape(classes), dtype=np.int64)
     total = np.add.reduce(histograms, axis=0) if histograms else nothing
     return metrics(total, total_loss(losses))
 

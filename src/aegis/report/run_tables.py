@@ -133,10 +133,12 @@ def _odds(entry: Mapping[str, Any]) -> tuple[str, ...]:
 def overall_scores(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Every overall figure of the shared model, each with its interval where there is one."""
     metrics = mapping(result.get("global"))
+    several = result.get("classes") is not None
     labels = {
         "accuracy": "Accuracy",
+        **({"top_3_accuracy": "Among the three likeliest"} if "top_3_accuracy" in metrics else {}),
         "balanced_accuracy": "Balanced accuracy",
-        "recall": "Sensitivity (recall)",
+        "recall": "Recall, mean over classes" if several else "Sensitivity (recall)",
         "precision": "Precision",
         "f1": "F1",
         "auc": "AUC",

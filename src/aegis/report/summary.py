@@ -133,10 +133,13 @@ def _round(entry: Mapping[str, Any]) -> str:
 def _verdict(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     overall, pooled = measure(result.get("global")), measure(result.get("pooled"))
     shared = absent(result.get("global"), "accuracy")
+    three = number(mapping(result.get("global")).get("top_3_accuracy"))
     if overall is not None:
         shared = f"{percent(overall.value)}, {verdict.right_answers(result.get('global'))} patients"
         if overall.interval:
             shared += f" (95 % interval {interval(overall.interval)})"
+        if three is not None:
+            shared += f"; {percent(three)} among the first three"
     return [
         ("Shared model", shared),
         ("Own models", _own(result)),
@@ -183,6 +186,7 @@ def _privacy(result: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _beyond(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What is said beyond accuracy, where the result holds it."""
     found = (
+        ("Mind", verdict.imbalance_line(result)),
         ("Benefit", benefit_sentence(result)),
         ("Left out of training", outside_sentence(result)),
         ("Fairness", fairness_line(result)),

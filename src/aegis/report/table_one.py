@@ -25,6 +25,7 @@ from aegis.tasks.preparation import MINIMUM_CELL, slots
 from aegis.tasks.task import Column, Schema
 
 WITHHELD = "withheld"
+MOST_CLASSES = 12
 Sums = NDArray[np.floating]
 
 
@@ -89,7 +90,10 @@ def table_one(
         }
 
     rows = [row("Patients", [f"{n:,}" for n in groups.rows])]
-    rows += [row(outcome, cells) for _, cells in _flag(groups, "", outcome, positive=True)]
+    if schema.classes:
+        rows += [row(label, cells) for label, cells in _classes(groups, schema.classes)]
+    else:
+        rows += [row(outcome, cells) for _, cells in _flag(groups, "", outcome, positive=True)]
     for column in schema.columns:
         rows += [row(label, cells) for label, cells in _column(groups, column)]
     notes = [
@@ -184,6 +188,18 @@ def _all_but(groups: _Groups, cells: list[str], status: NDArray[np.int8]) -> lis
             else text
         )
         for text, yes, no in zip(cells, status[0], status[1], strict=True)
+    ]
+
+
+def _classes(groups: _Groups, names: tuple[str, ...]) -> list[tuple[str, list[str]]]:
+    """How many patients of each class; of very many classes the table would be nothing else."""
+    if len(names) > MOST_CLASSES:
+        return []
+    counts = [groups.of("", f"={name}") for name in names]
+    status = suppress(np.stack(counts), groups.minimum, groups.unseen)
+    return [
+        (name, _cells(groups, n, marks))
+        for name, n, marks in zip(names, counts, status, strict=True)
     ]
 
 

@@ -86,7 +86,12 @@ def preparation(result: Result) -> str:
 
 
 def outcome(result: Result) -> str:
-    positive = mapping(result.get("data")).get("positive")
+    data = mapping(result.get("data"))
+    names = [str(name) for name in sequence(data.get("classes"))]
+    if names:
+        more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+        return f"One of {len(names)} classes: {', '.join(names[:10])}{more}."
+    positive = data.get("positive")
     return f"Binary: {positive}, present or absent." if positive else ""
 
 
@@ -181,6 +186,11 @@ def updating(result: Result) -> str:
 
 
 def predictions(result: Result) -> str:
+    if mapping(result.get("data")).get("classes"):
+        return (
+            "Each hospital applied the final model to its own test rows; a patient is called the "
+            "class with the largest predicted chance."
+        )
     return (
         "Each hospital applied the final model to its own test rows; a patient is called positive "
         "from a predicted chance of one half."
@@ -191,6 +201,10 @@ def imbalance(result: Result) -> str:
     found = mapping(result.get("usefulness"))
     n, ill = number(found.get("examples")), number(found.get("positives"))
     share = "" if not n or ill is None else f" Of the test patients {percent(ill / n)} have it."
+    weights = [number(value) for value in sequence(result.get("class_weights"))]
+    if weights:
+        said = ", ".join(f"{value:g}" for value in weights if value is not None)
+        return f"Rows of each class counted {said} times in training, as the plan said.{share}"
     return f"No rows were weighted or resampled for class imbalance.{share}"
 
 

@@ -20,6 +20,7 @@ from aegis.evaluation.calibration import (
     expected_and_observed,
     recalibrate,
 )
+from aegis.evaluation.classes import is_tableau
 from aegis.evaluation.decision_curve import (
     Decisions,
     curve,
@@ -44,6 +45,8 @@ def usefulness(final: Terminated) -> dict[str, Any]:
     every = list(final.histograms.values())
     if final.sealed is not None and final.sealed.histogram is not None:
         every.append(final.sealed.histogram)
+    if every and is_tableau(every[0]):
+        return _none("calibration and thresholds are worked out for one condition, present or not")
     if not every:
         return _none("no hospital released scores of the final model")
     if any(_coarse(one) for one in every):

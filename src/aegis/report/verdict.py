@@ -18,6 +18,7 @@ from aegis.report.wording import (
     absent,
     counted,
     interval,
+    interval_of,
     mapping,
     number,
     percent,
@@ -117,6 +118,8 @@ def explanation(result: Mapping[str, Any]) -> list[str]:
     found = [
         _ended(result),
         _right(result),
+        _among_three(result),
+        imbalance_line(result),
         _own_right(result),
         _travelled(result),
         _pooled(result),
@@ -165,6 +168,21 @@ def _right(result: Mapping[str, Any]) -> str:
         f"It was right for {right_answers(result.get('global'))} patients that it was not trained "
         f"on ({percent(overall.value)}, {sure})."
     )
+
+
+def _among_three(result: Mapping[str, Any]) -> str:
+    metrics = mapping(result.get("global"))
+    value, pair = number(metrics.get("top_3_accuracy")), interval_of(metrics, "top_3_accuracy")
+    if value is None:
+        return ""
+    sure = f", 95{NBSP}% interval {interval(pair)}" if pair else ""
+    return f"The right class was among its three likeliest for {percent(value)}{sure}."
+
+
+def imbalance_line(result: Mapping[str, Any]) -> str:
+    """Where accuracy alone would mislead; empty where it does not."""
+    said = mapping(result.get("imbalance")).get("sentence")
+    return said if isinstance(said, str) else ""
 
 
 def _own_right(result: Mapping[str, Any]) -> str:

@@ -46,6 +46,7 @@ from aegis.store.journal import Journal
 from aegis.store.note import Note
 from aegis.store.published import renyi_only
 from aegis.store.recording import Recording
+from aegis.store.registry import Registry
 from aegis.store.verification import verify
 
 log = logging.getLogger("aegis")
@@ -106,6 +107,12 @@ class AuditTrail:
     def listeners(self) -> tuple[Listener, ...]:
         return () if self.recording is None else (self.recording,)
 
+    @property
+    def checkpoint(self) -> str | None:
+        """The last signed note of this run's log."""
+        notes = self.log.checkpoints(self.run)
+        return notes[-1] if notes else None
+
     def finish(
         self, found: Mapping[str, Any], releases: Mapping[str, Sized], started_from: bool
     ) -> dict[str, Any]:
@@ -114,8 +121,8 @@ class AuditTrail:
         model."""
         if self.recording is not None:
             parent = self._first_model() if started_from else ""
-            path = self.home.models / f"{found['model_sha256']}.json"
-            card = hashlib.sha256(path.read_bytes()).hexdigest()
+            version = Registry(self.home, self.journal).find(self.run)
+            card = hashlib.sha256(version.text.encode()).hexdigest()
             self.recording.once(_outcome(self.run, found, releases, parent, card))
             self.recording.checkpoint(int(found["rounds"]))
         plain = {key: value for key, value in found.items() if key != "audit_log"}

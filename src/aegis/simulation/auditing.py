@@ -28,6 +28,7 @@ from aegis.hospital.release import Account
 from aegis.hospital.site import Site
 from aegis.messages import Vector
 from aegis.plan import Plan
+from aegis.plan.own_data import of_images
 from aegis.plan.schedule import follows_noise_rule, schedule
 from aegis.privacy.dpgd import average_after, change
 from aegis.privacy.filters import Cap
@@ -38,7 +39,8 @@ from aegis.simulation.stacked import StackedHospitals
 from aegis.states import StartingPoint
 from aegis.store.journal import Forgetful
 from aegis.tasks.bounded import read_preparation
-from aegis.tasks.task import Rows, find_task
+from aegis.tasks.networks import NETWORKS
+from aegis.tasks.task import Rows
 from aegis.wiring import federate
 
 MOST_HOSPITALS = 100
@@ -56,7 +58,9 @@ def why_not(plan: Plan, hospitals: int) -> str | None:
         return "the audit would have to calibrate the noise of each reference model anew"
     if plan.data.standardize == "site":
         return "the audit needs one preparation for all hospitals"
-    if find_task(plan.task).schema.image is not None:
+    if plan.model.name in NETWORKS:
+        return "the audit would train dozens of networks of convolutions, which takes hours"
+    if of_images(plan):
         return "the audit would fit dozens of models of a thousand columns, which takes minutes"
     return None
 

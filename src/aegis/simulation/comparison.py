@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from aegis.assurance.benefit import Right, benefit, sentence, summary, together
 from aegis.coordinator.steps import Study
 from aegis.errors import RunAborted
+from aegis.evaluation.classes import called
 from aegis.evaluation.histogram import score
 from aegis.evaluation.metrics import metrics
 from aegis.hospital.node import Node
@@ -166,5 +167,5 @@ def compare(
 
 def _right(predict: Predict, site: Site) -> Right:
     """For each test row of the site, whether the model says what is."""
-    right: Right = (predict(site.test) >= 0) == (site.test.labels == 1)
+    right: Right = called(predict(site.test)) == site.test.labels
     return right

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aegis import __version__
-from aegis.aggregation.newton import unpack
 from aegis.assurance.report import as_json, report
 from aegis.coordinator.steps import Study
 from aegis.errors import BadInput
@@ -20,8 +19,10 @@ from aegis.hospital.node import Node
 from aegis.hospital.site import Site
 from aegis.plan.own_data import positive
 from aegis.privacy.accounting import Event
-from aegis.report.odds_ratios import odds_ratios
-from aegis.report.result import Record, result_of
+from aegis.report.card import model_card
+from aegis.report.classes import classes_of
+from aegis.report.odds_ratios import odds_of
+from aegis.report.result import Record, result_of, scored_histograms
 from aegis.report.table_one import table_one
 from aegis.simulation.auditing import audit_run, why_not
 from aegis.simulation.comparison import MOST_HOSPITALS, Fitted, compare
@@ -29,7 +30,7 @@ from aegis.simulation.partition import HospitalRows, describe
 from aegis.simulation.personalising import describe_personal, personalised
 from aegis.states import Terminated
 from aegis.store.registry import Registry
-from aegis.tasks.bounded import read_preparation
+from aegis.tasks.models import model_sha256
 from aegis.tasks.preparation import slots, tally
 from aegis.tasks.task import Dataset, find_task
 
@@ -55,11 +56,13 @@ def document(
     comparing: bool,
     auditing: bool,
     told: Callable[[str], None],
+    checkpoint: str | None = None,
 ) -> dict[str, Any]:
-    """Store the model and compose the result. ``records`` are the run's events."""
+    """Compose the result and store the model with its card. ``records`` are the run's events,
+    ``checkpoint`` the last signed note of its log."""
     study, final, dataset = finished.study, finished.final, finished.dataset
     task = find_task(study.plan.task)
-    sha256 = _store(finished, registry)
+    sha256 = _sha256(finished)
     found = result_of(
         study,
         final,
@@ -76,13 +79,18 @@ def document(
         "synthetic": dataset.synthetic,
         "rows": len(dataset.rows),
         "credits": task.credits,
-        "positive": positive(study.plan),
+        "positive": "" if study.schema.classes else positive(study.plan),
+        "classes": list(study.schema.classes),
         "row": getattr(task, "unit", "patient record"),
     }
+    if dataset.synthetic:  # nobody is behind a small class
+        found |= classes_of(scored_histograms(final), study.schema.classes, minimum=1)
     found["partition"] = _partition(finished)
-    found |= _table_one(finished) | _odds_ratios(finished)
+    found |= _table_one(finished) | odds_of(study.schema, final.progress)
     found |= _compared(finished, found, comparing, told)
-    return found | _audited(finished, found, auditing, told)
+    found |= _audited(finished, found, auditing, told)
+    _store(finished, registry, found, checkpoint)
+    return found
 
 
 def _compared(
@@ -125,22 +133,26 @@ def _audited(
     return {"membership_audit": None, "membership_audit_reason": why}
 
 
-def _store(finished: Finished, registry: Registry) -> str:
+def _sha256(finished: Finished) -> str:
+    progress = finished.final.progress
+    return model_sha256(finished.study.model(progress.preparation), progress.weights)
+
+
+def _store(
+    finished: Finished, registry: Registry, found: Mapping[str, Any], checkpoint: str | None
+) -> None:
     study, progress, plan = finished.study, finished.final.progress, finished.study.plan
-    card = {
-        "aegis": __version__,
-        "run": progress.run,
-        "task": plan.task,
-        "positive": positive(plan),
-        "schema_sha256": study.schema.sha256,
-        "plan_sha256": plan.sha256,
-        "preparation": progress.preparation,
-        "parent": finished.parent,
-        "data": {"source": finished.dataset.source, "synthetic": finished.dataset.synthetic},
-        "note": NOTE,
-    }
+    card = model_card(
+        plan,
+        study.schema,
+        progress.preparation,
+        found,
+        positive=positive(plan),
+        parent=finished.parent,
+        checkpoint=checkpoint,
+    )
     model = study.model(progress.preparation)
-    return registry.save(progress.run, plan.task, model, progress.weights, card)
+    registry.save(progress.run, plan.task, model, progress.weights, card)
 
 
 def _partition(finished: Finished) -> dict[str, Any]:
@@ -148,7 +160,8 @@ def _partition(finished: Finished) -> dict[str, Any]:
         name: HospitalRows(site.train, site.validation, site.test)
         for name, site in finished.sites.items()
     }
-    return {"by": finished.study.plan.federated.partition.by, "hospitals": describe(parts)}
+    described = describe(parts, classes=finished.study.schema.label_count)
+    return {"by": finished.study.plan.federated.partition.by, "hospitals": described}
 
 
 def _table_one(finished: Finished) -> dict[str, Any]:
@@ -165,27 +178,6 @@ def _table_one(finished: Finished) -> dict[str, Any]:
             name: tally(study.schema, site.train) for name, site in finished.sites.items()
         }
     return {"table_one": table_one(study.schema, sums, by_hospital, outcome=outcome)}
-
-
-def _odds_ratios(finished: Finished) -> dict[str, Any]:
-    """From the curvature of the last Newton round."""
-    progress = finished.final.progress
-    curvature = progress.memory.get("curvature")
-    if curvature is None:
-        why = "only training.solver: newton gives the curvature that intervals need"
-        return {"odds_ratios": None, "odds_ratios_reason": why}
-    if finished.study.schema.image is not None:
-        return {
-            "odds_ratios": None,
-            "odds_ratios_reason": "what images become has no meaning alone",
-        }
-    names = read_preparation(progress.preparation).names
-    _, mean = unpack(curvature, len(progress.weights))
-    total = mean * sum(hospital.examples for hospital in progress.hospitals)
-    found = odds_ratios(names, progress.weights, total, finished.study.schema)
-    if isinstance(found, str):
-        return {"odds_ratios": None, "odds_ratios_reason": found}
-    return {"odds_ratios": found}
 
 
 def as_used(finished: Finished) -> dict[str, Fitted]:

@@ -18,6 +18,7 @@ from aegis.store.evidence import Database, Evidence, LedgerFile, Seal
 from aegis.store.home import Home
 from aegis.store.journal import Journal
 from aegis.store.note import Note
+from aegis.store.registry import Registry
 from aegis.store.verification import Verified, verify
 
 
@@ -125,7 +126,10 @@ def _database(home: Home, run: str) -> dict[str, Any]:
             return {}
         row, records = journal.row(run), journal.events(run)
         digests = {e["model_sha256"] for _, _, e in records if e["event"] == "ModelStored"}
-        models = [(sha256, card) for sha256, _, _, _, card in journal.models() if sha256 in digests]
+        registry = Registry(home, journal)
+        versions = [version for version in registry.versions() if version.sha256 in digests]
+        own = [version for version in versions if version.run == run] or versions
+        models = [(version.sha256, version.text) for version in own]
         database = Database(
             records,
             row["task"],
@@ -140,9 +144,10 @@ def _database(home: Home, run: str) -> dict[str, Any]:
         journal.close()
     found: dict[str, Any] = {"database": database, "plan": row["plan"]}
     if digests:
-        path = home.models / f"{sorted(digests)[0]}.safetensors"
+        path = registry.path(sorted(digests)[0])
         found["model"] = path.read_bytes() if path.exists() else b""
-        found["card"] = _text(path.with_suffix(".json")) or ""
+        card = registry.card_path(own[-1]) if own else path.with_suffix(".json")
+        found["card"] = _text(card) or ""
     if options.get("out"):
         found["out"] = Path(options["out"]) / "result.json"
     return found

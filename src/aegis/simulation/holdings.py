@@ -29,24 +29,26 @@ class HospitalRows:
 
 
 def describe(
-    parts: Mapping[str, HospitalRows], below: int | None = None
+    parts: Mapping[str, HospitalRows], below: int | None = None, classes: int = 2
 ) -> list[dict[str, int | float | str | None]]:
-    """One row for each hospital: how many rows, who they are, how ill.
+    """One row for each hospital: how many rows, who they are, how ill; of more than two ``classes``
+    how many are there.
 
     Shares are between 0 and 1; a figure that does not exist is None. ``below`` (a smallest cell,
     say 10) is for tables that leave the house: a smaller count then reads "fewer than 10",
     whatever would give it back by subtraction is None, and so are the ages of single patients.
     """
-    return [_described(name, part, below) for name, part in parts.items()]
+    return [_described(name, part, below, classes) for name, part in parts.items()]
 
 
 def label_skew(parts: Mapping[str, HospitalRows]) -> float:
-    """How far hospitals' shares of positives lie from the share of all, weighted by rows; 0 where
-    all are alike, at most 2 * p * (1 - p)."""
+    """How far hospitals' shares of each class lie from the share of all (total variation), weighted
+    by rows; 0 where all are alike, of two classes at most 2 * p * (1 - p)."""
     sizes = np.array([len(part) for part in parts.values()], dtype=np.float64)
-    positives = np.array([_labels(part).sum() for part in parts.values()], dtype=np.float64)
-    overall = positives.sum() / sizes.sum()
-    return float(np.abs(positives - overall * sizes).sum() / sizes.sum())
+    most = 1 + max((int(_labels(part).max(initial=0)) for part in parts.values()), default=0)
+    of_class = np.stack([np.bincount(_labels(part), minlength=most) for part in parts.values()])
+    overall = of_class.sum(axis=0) / sizes.sum()
+    return float(np.abs(of_class - overall * sizes[:, None]).sum() / (2 * sizes.sum()))
 
 
 def _labels(part: HospitalRows) -> NDArray[np.int64]:
@@ -60,7 +62,7 @@ def _attribute(part: HospitalRows, name: str) -> NDArray[Any] | None:
 
 
 def _described(
-    name: str, part: HospitalRows, below: int | None
+    name: str, part: HospitalRows, below: int | None, classes: int
 ) -> dict[str, int | float | str | None]:
     least = below or 0
     rows, positives = len(part), int(_labels(part).sum())
@@ -70,7 +72,11 @@ def _described(
         "hospital": name,
         "rows": rows if rows >= least else f"fewer than {least}",
         **{which: count if told_apart else None for which, count in counts.items()},
-        **_share("positives", "positive_share", positives, rows, least),
+        **(
+            _share("positives", "positive_share", positives, rows, least)
+            if classes == 2
+            else {"classes": len(np.unique(_labels(part))), "of_classes": classes}
+        ),
     }
     ages, sexes = _attribute(part, "age"), _attribute(part, "sex")
     if ages is not None:

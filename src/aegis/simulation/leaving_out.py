@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from aegis.assurance.benefit import Right, paired, share
 from aegis.errors import BadInput, RunAborted
+from aegis.evaluation.classes import called
 from aegis.evaluation.histogram import score
 from aegis.evaluation.intervals import interval
 from aegis.evaluation.metrics import metrics
@@ -76,9 +77,9 @@ def _without(federation: Federation, name: str, shared: Fitted) -> dict[str, Any
     histogram, loss = score(fitted.logits(everything), everything.labels)
     found: dict[str, Any] = dict(metrics(histogram, loss))
     found["ci95"] = {
-        metric: interval([histogram], metric)
+        metric: pair
         for metric in ("accuracy", "auc")
-        if found[metric] is not None
+        if found[metric] is not None and (pair := interval([histogram], metric)) is not None
     }
     row["outside"] = found
     if len(site.test):
@@ -124,5 +125,5 @@ def _smaller(plan: Plan, hospitals: int) -> Plan:
 
 
 def _right(fitted: Fitted, site: Site) -> Right:
-    right: Right = (fitted.logits(site.test) >= 0) == (site.test.labels == 1)
+    right: Right = called(fitted.logits(site.test)) == site.test.labels
     return right

@@ -13,7 +13,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,16 @@ from aegis.hospital.release import Account
 from aegis.hospital.site import Memory, Site, SqliteMemory, VolatileMemory
 from aegis.messages import Invite
 from aegis.plan import Plan, check_plan
+from aegis.plan.classes import fault_of_classes
+from aegis.report.files import write_files
 from aegis.simulation.accounts import PUBLIC, simulated_account
 from aegis.simulation.audit_trail import AuditTrail
 from aegis.simulation.comparison import Fitted
 from aegis.simulation.document import Finished, as_used, document
-from aegis.simulation.files import write_files
+from aegis.simulation.engines import engines_used, with_engines
+from aegis.simulation.experiments import recorded
 from aegis.simulation.leaving_out import leave_one_out as left_out
+from aegis.simulation.own_figures import own_figures
 from aegis.simulation.partition import partition
 from aegis.simulation.seals import simulated_keys, simulated_seals
 from aegis.simulation.stacked import StackedHospitals
@@ -43,9 +47,12 @@ from aegis.store.journal import Journal
 from aegis.store.registry import Registry
 from aegis.tasks.bounded import Bounded
 from aegis.tasks.task import DataOptions, Dataset, find_task
+from aegis.training.engines import close_engines, spark_frames
+from aegis.transport.transport import Transport
 from aegis.wiring import federate
 
 Told = Callable[[str], None]
+Roads = Callable[[Plan, Mapping[str, Node]], Transport]
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,7 @@ class Options:
     files: bool = True
     audit: bool = True
     leave_one_out: bool = False
+    engines: Mapping[str, str] = field(default_factory=dict)
 
 
 def run(
@@ -94,8 +102,10 @@ def run(
     files: bool = True,
     audit: bool = True,
     leave_one_out: bool = False,
+    engines: Mapping[str, str] | None = None,
     listeners: Sequence[Listener] = (),
     told: Told = lambda text: None,
+    road: Roads | None = None,
 ) -> RunResult:
     """Run ``plan`` with all its hospitals in this process.
 
@@ -103,13 +113,15 @@ def run(
     sets lie (default: AEGIS_DATA_DIR), ``out`` where the result goes (default: results/RUN).
     Without ``compare`` no hospital is trained alone, without ``audit`` nobody attacks the model,
     and without ``files`` only the model is stored. ``leave_one_out`` runs the federation again
-    without each hospital in turn, and scores what comes out on the one left out.
-    ``told`` hears what is done after the rounds. Raises ``BadInput`` before anything is written,
+    without each hospital in turn, and scores what comes out on the one left out. ``engines`` says
+    by name what a hospital trains in, ``*`` for all (default: numpy, or Spark with USE_SPARK).
+    ``told`` hears what is done after the rounds. ``road`` leads to the nodes in another way than
+    as one stack. Raises ``BadInput`` before anything is written,
     ``RunAborted`` when a run cannot go on.
     """
     check_plan(plan)
     directory = data_directory or _data_directory()
-    federation = Federation.of(plan, directory)
+    federation = Federation.of(plan, directory).with_engines(engines)
     root = _home(home).prepare()
     with _journal(root) as journal:
         start = None
@@ -117,9 +129,11 @@ def run(
             registry = Registry(root, journal)
             start = starting_point(federation.study, plan.model.start, registry)
         name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{plan.task}-{secrets.token_hex(3)}"
-        options = Options(_text(directory), _text(out), compare, files, audit, leave_one_out)
+        chosen = {name: site.engine for name, site in federation.sites.items()}
+        own = {name: engine for name, engine in chosen.items() if engine != "numpy"}
+        options = Options(_text(directory), _text(out), compare, files, audit, leave_one_out, own)
         journal.open_run(name, plan.task, plan.to_json(), plan.sha256, vars(options))
-        going = _Going(federation, root, journal, name, options, listeners, told)
+        going = _Going(federation, root, journal, name, options, listeners, told, road)
         return going.on(Idle(), start)
 
 
@@ -138,7 +152,7 @@ def resume(
         stored = journal.run(name)
         plan, options = Plan.from_json(stored.plan_json), Options(**stored.options)
         directory = Path(options.data_directory) if options.data_directory else None
-        federation = Federation.of(plan, directory)
+        federation = Federation.of(plan, directory).with_engines({"*": "numpy", **options.engines})
         state: State = stored.state
         if isinstance(state, Failed):
             state = Idle() if state.progress is None else RoundSetup(state.progress)
@@ -175,6 +189,8 @@ class Federation:
                 label=data.label,
                 positive=data.positive,
                 group=data.group,
+                pixels=data.pixels,
+                frames=spark_frames,
             )
         )
         return cls.dealt(plan, dataset)
@@ -183,6 +199,9 @@ class Federation:
     def dealt(cls, plan: Plan, dataset: Dataset) -> Federation:
         """Deal a data set to hospitals as the plan says."""
         schema = dataset.schema or find_task(plan.task).schema
+        fault = fault_of_classes(plan, schema)
+        if fault is not None:
+            raise BadInput(fault, way_out=f"Set model.num_classes: {schema.label_count}")
         data, federated = plan.data, plan.federated
         if dataset.schema is not None and plan.privacy.enabled:
             Bounded.of(schema)  # refuses what has no public range before anything is written
@@ -208,9 +227,16 @@ class Federation:
             sites[name] = sites[name].scoring_only()
         return cls(Study(plan, schema), dataset, sites)
 
-    def nodes(self, memory: Memory, folder: Path | None = None) -> dict[str, Node]:
+    def with_engines(self, engines: Mapping[str, str] | None) -> Federation:
+        """Each hospital with what it trains in; see ``run``."""
+        return replace(self, sites=with_engines(self.sites, engines, self.study.plan))
+
+    def nodes(
+        self, memory: Memory, folder: Path | None = None, features: Path | None = None
+    ) -> dict[str, Node]:
         """A node per hospital. ``folder`` is the run's: a private plan gives each hospital a ledger
-        of its own there, a masked one a key."""
+        of its own there, a masked one a key. In ``features`` each hospital keeps what its images
+        become, from one run to the next."""
         accounts: dict[str, Account] = {}
         if self.study.plan.privacy.enabled:
             if folder is None:
@@ -226,7 +252,12 @@ class Federation:
             seals = simulated_seals(keys, plan.seed)
         return {
             name: Node(
-                site, memory, account=accounts.get(name), policy=PUBLIC, seal=seals.get(name)
+                site,
+                memory,
+                account=accounts.get(name),
+                policy=PUBLIC,
+                seal=seals.get(name),
+                features=features and features / name,
             )
             for name, site in self.sites.items()
         }
@@ -273,11 +304,17 @@ class _Going:
     options: Options
     listeners: Sequence[Listener]
     told: Told
+    road: Roads | None = None
 
     def on(self, state: State, start: states.StartingPoint | None) -> RunResult:
         plan, names = self.federation.study.plan, tuple(self.federation.sites)
-        with AuditTrail.begin(self.home, self.journal, self.name, plan, names) as trail:
-            return self._on(trail, state, start)
+        with (
+            recorded(self.home, self.journal, self.name, events=self.options.files) as ended,
+            AuditTrail.begin(self.home, self.journal, self.name, plan, names) as trail,
+        ):
+            result = self._on(trail, state, start)
+            ended(result.document)
+            return result
 
     def _on(self, trail: AuditTrail, state: State, start: states.StartingPoint | None) -> RunResult:
         study = self.federation.study
@@ -286,14 +323,16 @@ class _Going:
             memory = SqliteMemory(self.home.results(self.name) / "hospitals.db")
         nodes: dict[str, Node] = {}
         try:
-            nodes = self.federation.nodes(memory, self.home.results(self.name))
+            nodes = self.federation.nodes(
+                memory, self.home.results(self.name), self.home.root / "features"
+            )
             for name, watch in trail.watching.items():
                 nodes[name].watch = watch
             final = state
             if not isinstance(final, Terminated):
                 if not isinstance(state, Idle):
                     self._readmit(nodes)
-                road = StackedHospitals(nodes)
+                road = self.road(study.plan, nodes) if self.road else StackedHospitals(nodes)
                 final = federate(
                     study,
                     self.name,
@@ -309,7 +348,9 @@ class _Going:
             }
             releases = {name: a.ledger.events(self.name) for name, a in accounts.items()}
             heads = {name: a.ledger.head() for name, a in accounts.items()}
+            used = engines_used(self.federation.sites)
         finally:
+            close_engines()
             memory.close()
             for node in nodes.values():
                 if node.account is not None:
@@ -326,6 +367,7 @@ class _Going:
             comparing=self.options.compare,
             auditing=self.options.audit,
             told=self.told,
+            checkpoint=trail.checkpoint,
         )
         if self.options.leave_one_out:
             found |= left_out(self.federation, as_used(finished), self.told)
@@ -333,6 +375,7 @@ class _Going:
             head = heads.get(hospital["name"])
             # A copy outside the ledger: a file cut short is found by it.
             hospital["ledger_head"] = None if head is None else asdict(head)
+        found |= used | own_figures(finished)
         found |= trail.finish(found, releases, study.plan.model.start is not None)
         out = Path(self.options.out) if self.options.out else self.home.results(self.name)
         if self.options.files:

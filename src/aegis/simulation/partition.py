@@ -183,7 +183,7 @@ def _by_site(dataset: Dataset, count: int, seed: int) -> tuple[list[str], Groups
 
 def _by_label(rows: Rows, count: int, alpha: float, seed: int) -> Groups:
     groups: list[list[NDArray[np.intp]]] = [[] for _ in range(count)]
-    for label in (0, 1):
+    for label in range(max(2, int(rows.labels.max(initial=0)) + 1)):
         members = _shuffled(np.flatnonzero(rows.labels == label), seed, f"dirichlet/{label}")
         shares = _rng(seed, f"shares/{label}").dirichlet(np.full(count, alpha))
         cuts = np.rint(np.cumsum(shares)[:-1] * len(members)).astype(np.intp)

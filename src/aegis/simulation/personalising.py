@@ -1,10 +1,10 @@
 """The shared model, fitted to one hospital afterwards: what that hospital could use for itself.
 
-Logistic regression gets site effects (``aegis.training.site_effects``). A network trains on, from
-the shared weights, for as many passes as four-fold cross-validation on the hospital's own training
-rows finds best; no pass at all is one of the choices. Both use the hospital's own rows only and
-both may leave the shared model as it is. The fitted model holds facts about these rows that no
-noise covers, so it stays in the hospital.
+Logistic regression of two classes gets site effects (``aegis.training.site_effects``). A network,
+and whatever tells more classes apart, trains on, from the shared weights, for as many passes as
+four-fold cross-validation on the hospital's own training rows finds best; no pass at all is one of
+the choices. Both use the hospital's own rows only and both may leave the shared model as it is. The
+fitted model holds facts about these rows that no noise covers, so it stays in the hospital.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aegis.errors import AegisError
+from aegis.evaluation.classes import log_losses
 from aegis.hospital.site import Site
 from aegis.messages import Vector
 from aegis.simulation.comparison import Fitted, Predict
 from aegis.tasks.bounded import read_preparation
-from aegis.tasks.models import Perceptron
+from aegis.tasks.models import Model
+from aegis.tasks.networks import Network
 from aegis.tasks.task import Rows
 from aegis.training import trainer_for
 from aegis.training.site_effects import evidence, likeliest, site_effects
@@ -47,16 +49,21 @@ def personalised(shared: Fitted, site: Site, learning_rate: float, round: int) -
     """The shared model as it is best for this hospital. ``learning_rate`` and ``round`` are those a
     next round would have; only networks use them."""
     model = shared.study.model(shared.preparation)
-    if not model.hidden:
+    several, network = model.outputs > 1, isinstance(model, Network)
+    if several and network:
+        return Personal("fine-tuning", "as shared", False, shared.logits)
+    if not several and (network or not model.hidden):
         return _with_site_effects(shared, model, site)
     return _trained_on(shared, model, site, learning_rate, round)
 
 
-def _with_site_effects(shared: Fitted, model: Perceptron, site: Site) -> Personal:
+def _with_site_effects(shared: Fitted, model: Model, site: Site) -> Personal:
     prepared = read_preparation(shared.preparation)
     design = prepared.apply(site.train)
     logits, labels = model.logits(shared.weights, design), site.train.labels
     sloped = design.shape[1] if design.shape[1] <= MOST_SLOPES else 0
+    if isinstance(model, Network):  # to train it on takes as long as the rounds did
+        sloped = 0
     strength = likeliest(evidence(design[:, :sloped], labels, logits))
     effects = site_effects(design[:, :sloped], labels, logits, strength)
 
@@ -73,7 +80,7 @@ def _with_site_effects(shared: Fitted, model: Perceptron, site: Site) -> Persona
 
 
 def _trained_on(
-    shared: Fitted, model: Perceptron, site: Site, learning_rate: float, round: int
+    shared: Fitted, model: Model, site: Site, learning_rate: float, round: int
 ) -> Personal:
     design = np.ascontiguousarray(
         read_preparation(shared.preparation).apply(site.train), dtype=model.dtype
@@ -90,6 +97,7 @@ def _trained_on(
             momentum=training.momentum,
             weight_decay=training.weight_decay,
             l2=training.l2,
+            class_weights=training.class_weights or (),
             measure_loss=False,
         )
         job = Job(
@@ -115,7 +123,7 @@ def _trained_on(
 
 
 def _best_passes(
-    model: Perceptron,
+    model: Model,
     design: NDArray[np.floating],
     labels: NDArray[np.int64],
     tuned: Callable[[NDArray[np.intp], int], Vector],
@@ -135,8 +143,7 @@ def _best_passes(
             except AegisError:
                 losses[number] = np.inf
                 continue
-            wrong = np.where(labels[out] == 1, -logits, logits)
-            loss = float(np.logaddexp(0.0, wrong).sum())
+            loss = float(log_losses(logits, labels[out]).sum())
             losses[number] += loss if np.isfinite(loss) else np.inf
     return PASSES[int(losses.argmin())]
 
@@ -160,5 +167,4 @@ def describe_personal(own: Personal, shared: Fitted, site: Site) -> dict[str, An
 
 
 def _losses(predict: Predict, rows: Rows) -> NDArray[np.float64]:
-    logits = np.asarray(predict(rows), dtype=np.float64)
-    return np.asarray(np.logaddexp(0.0, np.where(rows.labels == 1, -logits, logits)))
+    return log_losses(predict(rows), rows.labels)

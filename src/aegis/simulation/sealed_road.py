@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from itertools import count
 from typing import Literal
@@ -55,10 +55,19 @@ def sealed_road(
 ) -> SealedInProcess:
     """``signing`` keys of hospitals that have some already; the others, and all keys to seal to,
     are new."""
+    coordinator, parties = parties_of(nodes, signing=signing, hybrid=hybrid)
+    forms = partial(replies_to, newton=plan.training.solver == "newton")
+    return SealedInProcess(nodes, coordinator, parties, courier, replies=forms, refused=refused)
+
+
+def parties_of(
+    names: Iterable[str], *, signing: Mapping[str, SigningKey] | None = None, hybrid: bool = False
+) -> tuple[Party, dict[str, Party]]:
+    """The coordinator and the hospitals of these names, who know each other's keys."""
     kept = signing or {}
     identities = {
         name: Identity(name, kept.get(name) or SigningKey.generate(), SealingKey.generate(hybrid))
-        for name in (COORDINATOR, *nodes)
+        for name in (COORDINATOR, *names)
     }
     members = Membership("simulation")
     for name, identity in identities.items():
@@ -69,6 +78,4 @@ def sealed_road(
         name: Party(identity, members, Remembering(), Counting())
         for name, identity in identities.items()
     }
-    forms = partial(replies_to, newton=plan.training.solver == "newton")
-    coordinator = parties.pop(COORDINATOR)
-    return SealedInProcess(nodes, coordinator, parties, courier, replies=forms, refused=refused)
+    return parties.pop(COORDINATOR), parties

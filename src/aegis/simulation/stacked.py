@@ -2,7 +2,8 @@
 
 Every node admits its request by itself and finishes its reply by itself, gate for gate as on any
 other road; only the arithmetic between the two is done for all of them at once. The model that
-comes out is the one that hospitals asked one by one would have made.
+comes out is the one that hospitals asked one by one would have made. A hospital with an engine of
+its own trains by itself.
 """
 
 from __future__ import annotations
@@ -47,15 +48,25 @@ class StackedHospitals:
                     scorings[name] = scoring
                 case reply:
                     answers[name] = reply
-        if works:
-            first = next(iter(works.values())).job
+        stack = {n: w for n, w in works.items() if self._nodes[n].site.engine == "numpy"}
+        if stack:
+            first = next(iter(stack.values())).job
             trainer = trainer_for(first.model, first.private is not None)
-            trained = trainer.train_many([work.job for work in works.values()])
-            for (name, work), result in zip(works.items(), trained, strict=True):
+            trained = trainer.train_many([work.job for work in stack.values()])
+            for (name, work), result in zip(stack.items(), trained, strict=True):
                 answers[name] = self._nodes[name].finish(work, result)
+        for name, work in works.items():
+            if name not in stack:
+                answers[name] = self._alone(self._nodes[name], work)
         if scorings:
             self._score(scorings, answers)
         return answers
+
+    def _alone(self, node: Node, work: Work) -> Answer:
+        try:
+            return node.finish(work, node.trainer(work).train(work.job))
+        except AegisError as error:
+            return node.refusal(work.request, error)
 
     def _score(self, scorings: Mapping[str, Scoring], answers: dict[str, Answer]) -> None:
         """All hospitals score the same weights, so one forward pass serves them."""

@@ -16,7 +16,7 @@ from aegis.errors import BadInput
 from aegis.messages import Vector
 from aegis.states import StartingPoint
 from aegis.store.registry import Registry
-from aegis.tasks.models import Perceptron
+from aegis.tasks.models import from_description
 
 
 def starting_point(study: Study, name: str, registry: Registry) -> StartingPoint:
@@ -40,6 +40,12 @@ def starting_point(study: Study, name: str, registry: Registry) -> StartingPoint
             f"the plan asks for {list(wanted.hidden)}",
             "Set model.name and model.hidden to those of the model you start from",
         )
+    if shape.get("outputs", 1) != wanted.outputs:
+        raise BadInput(
+            f"the model {name} tells {max(shape.get('outputs', 1), 2)} classes apart",
+            f"the plan asks for {wanted.classes}",
+            "Set model.num_classes to that of the model you start from",
+        )
     return StartingPoint(sha256, card["preparation"], weights.astype(wanted.dtype))
 
 
@@ -51,7 +57,7 @@ def _from_file(path: Path) -> tuple[str, dict[str, Any], Vector]:
     try:
         data, card = path.read_bytes(), json.loads(card_path.read_text(encoding="utf-8"))
         shape = card["model"]
-        model = Perceptron(shape["inputs"], tuple(shape["hidden"]), tuple(shape["dropout"]))
+        model = from_description(shape)
         return hashlib.sha256(data).hexdigest(), card, model.flat(load(data))
     except OSError as error:
         raise BadInput(

@@ -9,12 +9,14 @@ AEGIS_HOME (default ./aegis-data)
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from aegis.errors import BadInput
+from aegis.errors import AegisError, BadInput, RunAborted
 
 FOLDERS = ("models", "backups", "experiments", "logs", "results")
 
@@ -60,23 +62,39 @@ class Home:
     def models(self) -> Path:
         return self.root / "models"
 
+    @property
+    def backups(self) -> Path:
+        return self.root / "backups"
+
+    @property
+    def experiments(self) -> Path:
+        return self.root / "experiments"
+
     def results(self, run: str) -> Path:
         return self.root / "results" / run
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write, sync and rename, so that ``path`` holds all of ``data`` or what it held before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write, sync and rename, so that ``path`` holds all of ``data`` or what it held before. Raises
+    ``RunAborted`` where the disk does not take it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
         _sync_folder(path.parent)
+    except OSError as error:
+        raise RunAborted(
+            f"{path} cannot be written ({error.strerror or error})",
+            "what it held before is kept",
+            "Check the disk and its permissions, then repeat the command",
+        ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -87,3 +105,37 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextmanager
+def held_alone(path: Path, refusal: Callable[[str], AegisError]) -> Iterator[None]:
+    """Hold the lock ``path`` as the only process; it ends with the process, however that ends.
+    ``refusal`` makes the error, given who holds it."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        if not _locked(handle):
+            held = os.read(handle, 100).decode("ascii", "replace").strip()
+            raise refusal(held or "another process")
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"process {os.getpid()}".encode(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _locked(handle: int) -> bool:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        import msvcrt
+
+        try:
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        except OSError:
+            return False
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,22 +21,19 @@ from aegis import codec, states
 from aegis.errors import BadInput, RunAborted
 from aegis.events import Event, as_json
 from aegis.states import State
+from aegis.store.format import made_or_checked
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS runs (
-    run TEXT PRIMARY KEY, task TEXT NOT NULL, plan TEXT NOT NULL, plan_sha256 TEXT NOT NULL,
-    options TEXT NOT NULL, started TEXT NOT NULL, state_name TEXT, state BLOB, saved TEXT,
-    command TEXT);
-CREATE TABLE IF NOT EXISTS events (
-    run TEXT NOT NULL REFERENCES runs(run), number INTEGER NOT NULL, time TEXT NOT NULL,
-    kind TEXT NOT NULL, event TEXT NOT NULL, PRIMARY KEY (run, number));
-CREATE TABLE IF NOT EXISTS models (
-    sha256 TEXT PRIMARY KEY, run TEXT NOT NULL, task TEXT NOT NULL, created TEXT NOT NULL,
-    card TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS training_history (
-    run TEXT NOT NULL REFERENCES runs(run), round INTEGER NOT NULL, metrics TEXT NOT NULL,
-    PRIMARY KEY (run, round));
-"""
+
+@dataclass(frozen=True)
+class StoredModel:
+    """``card`` is text as it was stored; ``number`` counts the versions of a data root."""
+
+    number: int
+    sha256: str
+    run: str
+    task: str
+    created: str
+    card: str
 
 
 @dataclass(frozen=True)
@@ -68,20 +66,39 @@ class Forgetful:
 
 
 class Journal:
-    """The coordinator's database. Raises ``BadInput`` where the file is no database of ours."""
+    """The coordinator's database. Raises ``BadInput`` where the file is no database of ours, or one
+    of another format."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, isolation_level=None, timeout=30)
-            self._db.execute("PRAGMA journal_mode=WAL")
+        except (sqlite3.Error, OSError) as error:
+            raise _unopened(path, error) from error
+        try:
             self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(SCHEMA)
+            made_or_checked(self._db, path)
+            self._db.execute("PRAGMA journal_mode=WAL")
         except sqlite3.Error as error:
-            raise BadInput(
-                f"the database {path} cannot be opened ({error})",
-                way_out="Move it away, or set AEGIS_HOME to another folder",
-            ) from error
+            self._db.close()
+            raise _unopened(path, error) from error
+        except BadInput:
+            self._db.close()
+            raise
+
+    @classmethod
+    def reading(cls, path: Path) -> Journal:
+        """A journal to look at, also on a disk that cannot be written."""
+        if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+            return cls(path)
+        journal = cls.__new__(cls)
+        uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+        try:
+            journal._db = sqlite3.connect(uri, uri=True, isolation_level=None)
+            made_or_checked(journal._db, path)
+        except sqlite3.Error as error:
+            raise _unopened(path, error) from error
+        return journal
 
     def open_run(self, run: str, task: str, plan_json: str, sha256: str, options: object) -> None:
         row = (run, task, plan_json, sha256, json.dumps(options), _now())
@@ -188,15 +205,31 @@ class Journal:
     def add_model(self, sha256: str, run: str, task: str, card: str) -> None:
         with self._transaction():
             self._db.execute(
-                "INSERT OR IGNORE INTO models VALUES (?,?,?,?,?)",
+                "INSERT OR IGNORE INTO models (sha256, run, task, created, card)"
+                " VALUES (?,?,?,?,?)",
                 (sha256, run, task, _now(), card),
             )
 
-    def models(self) -> list[tuple[str, str, str, str, str]]:
-        """(sha256, run, task, created, card) of every version, oldest first."""
-        return self._db.execute(
-            "SELECT sha256, run, task, created, card FROM models ORDER BY created, sha256"
-        ).fetchall()
+    def models(self) -> list[StoredModel]:
+        """Every version, oldest first."""
+        found = self._db.execute(
+            "SELECT number, sha256, run, task, created, card FROM models ORDER BY number"
+        )
+        return [StoredModel(*row) for row in found]
+
+    def add_promotion(self, *row: str | int) -> None:
+        """(kind, task, version, sha256, person, key, signature, reason)."""
+        with self._transaction():
+            self._db.execute(
+                "INSERT INTO promotions (kind, task, version, sha256, person, key, signature,"
+                " reason, time) VALUES (?,?,?,?,?,?,?,?,?)",
+                (*row, _now()),
+            )
+
+    def promotions(self) -> list[tuple[Any, ...]]:
+        """(number, kind, task, version, sha256, person, key, signature, reason, time), oldest
+        first."""
+        return self._db.execute("SELECT * FROM promotions ORDER BY number").fetchall()
 
     def close(self) -> None:
         self._db.close()
@@ -213,17 +246,45 @@ class _Transaction:
         try:
             self._db.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
-            raise RunAborted(
-                f"the journal cannot be written ({error})", way_out="Check the disk, then resume"
-            ) from error
+            raise _unwritten(error) from error
 
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
         try:
-            self._db.execute("COMMIT" if kind is None else "ROLLBACK")
-        except sqlite3.OperationalError as error:
-            raise RunAborted(
-                f"the journal cannot be written ({error})", way_out="Check the disk, then resume"
-            ) from error
+            if kind is None:
+                self._db.execute("COMMIT")
+                return
+            if self._db.in_transaction:  # a full disk rolls back by itself
+                self._db.execute("ROLLBACK")
+        except sqlite3.OperationalError as failed:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise _unwritten(failed) from failed
+        if isinstance(error, sqlite3.OperationalError):
+            raise _unwritten(error) from error
+
+
+def _unwritten(error: sqlite3.Error) -> RunAborted:
+    return RunAborted(
+        f"the journal cannot be written ({error})", way_out="Check the disk, then resume"
+    )
+
+
+def _unopened(path: Path, error: Exception) -> BadInput:
+    if path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+        return BadInput(
+            f"the database {path} cannot be opened ({error})",
+            "its folder is read-only here",
+            "Set AEGIS_HOME to a folder of yours",
+        )
+    if isinstance(error, OSError) or "disk" in str(error):
+        return BadInput(
+            f"the database {path} cannot be opened ({error})",
+            way_out="Check the disk and its free space, then repeat the command",
+        )
+    return BadInput(
+        f"the database {path} cannot be opened ({error})",
+        way_out="Restore it: aegis backup restore; or move it away, or set AEGIS_HOME elsewhere",
+    )
 
 
 def _now() -> str:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from aegis.errors import DataError
 from aegis.tasks.image_features import ImageFeatures
+from aegis.tasks.pixels import Pixels
 from aegis.tasks.preparation import Feature, Preparation
 from aegis.tasks.public_map import indicator, public_map
 from aegis.tasks.task import Column, Rows, Schema
@@ -124,14 +125,14 @@ class Bounded:
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
 
-Prepared: TypeAlias = Preparation | Bounded | ImageFeatures
+Prepared: TypeAlias = Preparation | Bounded | ImageFeatures | Pixels
 
 
-def public_preparation(schema: Schema, private: bool) -> Prepared:
+def public_preparation(schema: Schema, private: bool, pixels: bool = False) -> Prepared:
     """What is known without asking anyone; every row of norm 1 at most where it is ``private``.
     Raises ``DataError`` for a number without a public range."""
     if schema.image is not None:
-        return ImageFeatures.of(schema.image)
+        return Pixels.of(schema.image) if pixels else ImageFeatures.of(schema.image)
     return Bounded.of(schema) if private else Preparation.from_public_ranges(schema)
 
 
@@ -139,6 +140,8 @@ def read_preparation(text: str) -> Prepared:
     """The preparation whose canonical JSON this is."""
     if not text.startswith("{"):
         return Preparation.from_json(text)
+    if text.startswith('{"pixels"'):
+        return Pixels.from_json(text)
     if text.startswith('{"image"'):
         return ImageFeatures.from_json(text)
     try:

@@ -4,6 +4,8 @@ The table comes with scikit-learn, so it is there without a network. It is read 
 importing scikit-learn, whose start costs more than a whole federation on these data. scikit-learn
 writes 0 for malignant; here 1 is malignant, so that "positive" means what a clinician means.
 The data have no sites, no age and no sex: hospitals are made by label or at random.
+
+With ``data.pixels`` the task is about a folder of own images instead, malignant against benign.
 """
 
 from __future__ import annotations
@@ -64,6 +66,8 @@ class BreastCancer:
     title: str = "Breast cancer, Wisconsin diagnostic"
     positive: str = "malignant"
     schema: Schema = SCHEMA
+    bundled: bool = True
+    takes_images: bool = True
 
     @property
     def credits(self) -> str:
@@ -89,7 +93,9 @@ class BreastCancer:
         }
 
     def load(self, options: DataOptions) -> Dataset:
-        """All 569 rows, in the order of the file."""
+        """All 569 rows, in the order of the file; with ``data.pixels`` the pictures of a folder."""
+        if options.pixels is not None:
+            return _pictures(self.name, options, options.pixels)
         _refuse(options)
         path = _bundled()
         with path.open(encoding="ascii") as file:
@@ -104,6 +110,15 @@ class BreastCancer:
         inputs = {column.name: table[:, j] for j, column in enumerate(SCHEMA.columns)}
         labels = (table[:, -1] == 0).astype(np.int64)
         return Dataset(Rows(inputs, labels), source=self.credits)
+
+
+def _pictures(task: str, options: DataOptions, side: int) -> Dataset:
+    from aegis.tasks.folders.gathering import Reading
+    from aegis.tasks.folders.images import folder_of
+    from aegis.tasks.folders.meanings import HEALTHY, Words
+
+    ill = frozenset({"malignant", "cancer", "positive"})
+    return folder_of(task, options, Reading(Words(ill, HEALTHY | {"benign"})), side)
 
 
 def _refuse(options: DataOptions) -> None:
@@ -121,7 +136,7 @@ def _refuse(options: DataOptions) -> None:
     if options.path is not None:
         raise DataError(
             f"breast_cancer reads its own table, not {options.path}",
-            way_out="For your own file use task: table",
+            way_out="For your own table use task: table; for images set data.pixels: 64",
         )
 
 

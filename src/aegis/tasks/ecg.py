@@ -97,6 +97,10 @@ class Ecg:
             "training": {"solver": "newton", "l2": 1.0, "tolerance": 1e-8},
         }
 
+    def located(self, directory: Path | None) -> Path:
+        """Where the records lie. Raises ``DataError`` that says where they come from."""
+        return _records(DataOptions(directory=directory))[0]
+
     def load(self, options: DataOptions) -> Dataset:
         """``held_out`` marks the beats of the test patients."""
         if options.synthetic:
@@ -122,13 +126,23 @@ class Ecg:
 
 
 def _rows(options: DataOptions) -> tuple[Rows, str]:
+    folder, here = _records(options)
+    if not here:
+        return read_beat_file(folder), f"{CREDITS}; at most 500 normal beats of each record"
+    rows = below([read_record(folder, number) for number in here])
+    return rows, f"{CREDITS}; {len(here)} of {len(LEARNT + TESTED)} records"
+
+
+def _records(options: DataOptions) -> tuple[Path, list[int]]:
+    """A folder and the records in it, or the smaller file and nothing. Raises ``DataError`` where
+    there is neither."""
     folder = _folder(options)
     if folder.is_file():
-        return read_beat_file(folder), f"{CREDITS}; at most 500 normal beats of each record"
+        return folder, []
     wanted = (*LEARNT, *TESTED)
     here = [number for number in wanted if (folder / f"{number}.hea").is_file()]
     if len(here) < len(wanted) and (folder / FILE).is_file():
-        return _rows(DataOptions(path=folder / FILE))
+        return folder / FILE, []
     halves = set(here) & set(LEARNT), set(here) & set(TESTED)
     if not all(halves) or (options.path is None and len(here) < len(wanted)):
         raise DataError(
@@ -136,8 +150,7 @@ def _rows(options: DataOptions) -> tuple[Rows, str]:
             "records of both halves are needed, all of them unless data.path names the folder",
             f"Bring the .hea, .dat and .atr files from {URL}",
         )
-    rows = below([read_record(folder, number) for number in here])
-    return rows, f"{CREDITS}; {len(here)} of {len(wanted)} records"
+    return folder, here
 
 
 def _folder(options: DataOptions) -> Path:

@@ -16,6 +16,7 @@ import hashlib
 import json
 import math
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,8 @@ from aegis.tasks.task import Picture, Rows
 from aegis.tasks.whitening import Whitening, whitening
 
 COMPONENTS = 1000
-MOST_PIXELS = 1 << 16
+MOST_PIXELS = 1 << 14
+FEWEST_PLACES = 7
 
 _REMEMBERED = 20_000
 _ROOM = 1 - 1e-6  # for the rounding of a row to 32 bits
@@ -37,7 +39,8 @@ _ROOM = 1 - 1e-6  # for the rounding of a row to 32 bits
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """A preparation of images of one size; like ``Bounded`` its rows have norm 1 at most."""
+    """A preparation of images of one size; like ``Bounded`` its rows have norm 1 at most. Larger
+    images get more scales, so that the coarsest maps keep about as many places."""
 
     image: Picture
     scales: int = 2
@@ -53,8 +56,11 @@ class ImageFeatures:
                 f"at most {MOST_PIXELS} pixels are",
                 "Make them smaller, or choose a network for images",
             )
-        numbers = math.prod(Scattering(image.height, image.width).shape)
-        return cls(image, components=min(COMPONENTS, numbers))
+        scales, short = 2, min(image.height, image.width)
+        while short >> (scales + 1) >= FEWEST_PLACES:
+            scales += 1
+        numbers = math.prod(Scattering(image.height, image.width, scales).shape)
+        return cls(image, scales, components=min(COMPONENTS, numbers))
 
     @property
     def scattering(self) -> Scattering:
@@ -81,6 +87,10 @@ class ImageFeatures:
             found = f"images of the shape {shape}" if shape else "a table"
             raise DataError(f"{found} cannot be prepared", f"this model takes images of {size}")
         return _known(self).of(images)
+
+    def remember(self, images: NDArray[Any], design: NDArray[np.floating]) -> None:
+        """``design`` (n, components) is what these images become: they need not be computed."""
+        _known(self).put(images, design.astype(np.float32))
 
     def compute(self, images: NDArray[Any]) -> NDArray[np.float32]:
         """As ``apply``, of bare images (n, height, width), and nothing remembered."""
@@ -138,9 +148,7 @@ class _Known:
         self._rows: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
 
     def of(self, images: NDArray[Any]) -> NDArray[np.float64]:
-        kind = images.dtype.str.encode()
-        digests = [hashlib.blake2b(image.tobytes(), key=kind).digest() for image in images]
-        rows = self._rows
+        digests, rows = _digests(images), self._rows
         fresh = {d: n for n, d in enumerate(digests) if d not in rows}
         computed = self._features.compute(images[list(fresh.values())])
         here = {
@@ -150,12 +158,24 @@ class _Known:
         found = np.empty((len(images), self._features.components))
         for place, digest in enumerate(digests):
             found[place] = here[digest]
+        self._keep(here)
+        return found
+
+    def put(self, images: NDArray[Any], design: NDArray[np.float32]) -> None:
+        self._keep(dict(zip(_digests(images), design, strict=True)))
+
+    def _keep(self, here: Mapping[bytes, NDArray[np.float32]]) -> None:
+        rows = self._rows
         for digest, row in here.items():
             rows[digest] = row
             rows.move_to_end(digest)
         while len(rows) > _REMEMBERED:
             rows.popitem(last=False)
-        return found
+
+
+def _digests(images: NDArray[Any]) -> list[bytes]:
+    kind = images.dtype.str.encode()
+    return [hashlib.blake2b(image.tobytes(), key=kind).digest() for image in images]
 
 
 _KNOWN: dict[ImageFeatures, _Known] = {}

@@ -1,8 +1,9 @@
 """Models as flat vectors: names and shapes, a seeded start, and a forward pass in numpy.
 
 A ``Perceptron`` without hidden layers is logistic regression (float64); with hidden layers it is
-the ReLU network of the same name (float32). Both give one logit per row; probabilities are made
-from logits where they are shown. Parameters lie in the order of ``manifest``: each layer's weight
+the ReLU network of the same name (float32). Both give one logit per row for two classes, and one
+for each class (softmax) where there are more; probabilities are made from logits where they are
+shown. Parameters lie in the order of ``manifest``: each layer's weight
 (out, in) row by row, then its bias.
 """
 
@@ -12,14 +13,17 @@ import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aegis.errors import BadInput
 from aegis.messages import Vector
-from aegis.tasks.bounded import read_preparation
+from aegis.tasks.bounded import Prepared, read_preparation
+from aegis.tasks.networks import NETWORKS, OWN_DROPOUT, Network
+from aegis.tasks.networks.signals import leads
+from aegis.tasks.pixels import Pixels
 
 Start = Literal["zeros", "uniform"]
 
@@ -35,10 +39,14 @@ DROPOUT: Mapping[str, tuple[float, ...]] = {"vitals_mlp": (0.3, 0.2, 0.1)}
 INPUTS: Mapping[str, int] = {"heart_mlp": 13, "vitals_mlp": 4}
 """How many numbers go into a network that is made for one table."""
 
+MOST_CURVED = 1500
+"""Parameters of which a hospital sends gradient and curvature: a million numbers."""
+
 
 @dataclass(frozen=True)
 class Perceptron:
-    """``inputs`` numbers in, ``hidden`` ReLU layers, one logit out.
+    """``inputs`` numbers in, ``hidden`` ReLU layers, ``outputs`` logits out: 1 for two classes,
+    else one for each class.
 
     ``dropout`` (one rate per hidden layer, or none) acts in training only.
     """
@@ -46,6 +54,11 @@ class Perceptron:
     inputs: int
     hidden: tuple[int, ...] = ()
     dropout: tuple[float, ...] = ()
+    outputs: int = 1
+
+    @property
+    def classes(self) -> int:
+        return max(self.outputs, 2)
 
     @property
     def dtype(self) -> np.dtype[np.floating]:
@@ -54,7 +67,7 @@ class Perceptron:
     @property
     def layers(self) -> tuple[tuple[int, int], ...]:
         """(in, out) of each layer."""
-        widths = (self.inputs, *self.hidden, 1)
+        widths = (self.inputs, *self.hidden, self.outputs)
         return tuple(itertools.pairwise(widths))
 
     @property
@@ -107,7 +120,7 @@ class Perceptron:
         return np.concatenate([tensors[name].reshape(-1) for name in wanted]).astype(self.dtype)
 
     def logits(self, weights: Vector, design: NDArray[np.floating]) -> NDArray[np.floating]:
-        """One logit per row of ``design`` (n, inputs)."""
+        """One logit per row of ``design`` (n, inputs): (n,), or (n, classes) for more than two."""
         tensors = self.tensors(weights)
         signal = design.astype(self.dtype, copy=False)
         last = len(self.layers) - 1
@@ -115,16 +128,21 @@ class Perceptron:
             signal = signal @ tensors[f"layer{number}.weight"].T + tensors[f"layer{number}.bias"]
             if number < last:
                 signal = np.maximum(signal, 0)
-        return signal[:, 0]
+        return signal if self.outputs > 1 else signal[:, 0]
 
 
 def perceptron(
-    name: str, inputs: int, hidden: tuple[int, ...] | None = None, dropout: tuple[float, ...] = ()
+    name: str,
+    inputs: int,
+    hidden: tuple[int, ...] | None = None,
+    dropout: tuple[float, ...] = (),
+    classes: int = 2,
 ) -> Perceptron:
-    """The network that a plan calls ``name``, for this many inputs."""
+    """The network that a plan calls ``name``, for this many inputs and classes."""
     if name not in HIDDEN:
         raise BadInput(f"no table model is called {name}", f"there are {', '.join(HIDDEN)}")
-    return Perceptron(inputs, HIDDEN[name] if hidden is None else hidden, dropout)
+    outputs = classes if classes > 2 else 1
+    return Perceptron(inputs, HIDDEN[name] if hidden is None else hidden, dropout, outputs)
 
 
 class Choice(Protocol):
@@ -136,18 +154,70 @@ class Choice(Protocol):
     def hidden(self) -> Sequence[int] | None: ...
     @property
     def dropout(self) -> Sequence[float] | None: ...
+    @property
+    def num_classes(self) -> int: ...
+    @property
+    def freeze_backbone(self) -> bool: ...
 
 
-def network(choice: Choice, preparation: str) -> Perceptron:
+Model: TypeAlias = Perceptron | Network
+"""A flat vector with names and shapes; what a plan's model is, whatever it is made of."""
+
+
+def network(choice: Choice, preparation: str) -> Model:
     """The plan's network, with as many inputs as the preparation makes columns."""
-    inputs = len(read_preparation(preparation).features)
+    prepared = read_preparation(preparation)
+    if choice.name in NETWORKS:
+        return _of_convolutions(choice, prepared)
+    inputs = len(prepared.features)
     hidden = None if choice.hidden is None else tuple(choice.hidden)
     own = DROPOUT.get(choice.name, ()) if hidden is None else ()
     dropout = own if choice.dropout is None else tuple(choice.dropout)
-    return perceptron(choice.name, inputs, hidden, dropout)
+    return perceptron(choice.name, inputs, hidden, dropout, choice.num_classes)
 
 
-def model_bytes(model: Perceptron, weights: Vector) -> bytes:
+def _of_convolutions(choice: Choice, prepared: Prepared) -> Network:
+    own = (OWN_DROPOUT[choice.name],) if choice.name in OWN_DROPOUT else ()
+    dropout = own if choice.dropout is None else tuple(choice.dropout)
+    shape: tuple[int, ...]
+    beside = 0
+    if choice.name == "cnn1d":
+        shape, beside = leads(prepared.names)
+    elif isinstance(prepared, Pixels):
+        shape = prepared.shape
+    else:
+        raise BadInput(f"{choice.name} takes images", "this task has none")
+    return Network(choice.name, shape, choice.num_classes, dropout, beside, choice.freeze_backbone)
+
+
+def described(model: Model) -> dict[str, Any]:
+    """The model's shape as a card holds it; ``from_description`` reads it back."""
+    found: dict[str, Any] = {
+        "inputs": model.inputs,
+        "hidden": list(model.hidden),
+        "dropout": list(model.dropout),
+        "parameters": model.size,
+    }
+    if model.outputs > 1:
+        found["outputs"] = model.outputs
+    if isinstance(model, Network):
+        found["network"] = {
+            "name": model.name,
+            "shape": list(model.shape),
+            "classes": model.classes,
+            "beside": model.beside,
+        }
+    return found
+
+
+def from_description(shape: Mapping[str, Any]) -> Model:
+    dropout = tuple(shape["dropout"])
+    if (net := shape.get("network")) is not None:
+        return Network(net["name"], tuple(net["shape"]), net["classes"], dropout, net["beside"])
+    return Perceptron(shape["inputs"], tuple(shape["hidden"]), dropout, shape.get("outputs", 1))
+
+
+def model_bytes(model: Model, weights: Vector) -> bytes:
     """The model's safetensors file. Equal weights give equal bytes on every road."""
     from safetensors.numpy import save
 
@@ -155,5 +225,5 @@ def model_bytes(model: Perceptron, weights: Vector) -> bytes:
     return bytes(save(tensors))
 
 
-def model_sha256(model: Perceptron, weights: Vector) -> str:
+def model_sha256(model: Model, weights: Vector) -> str:
     return hashlib.sha256(model_bytes(model, weights)).hexdigest()

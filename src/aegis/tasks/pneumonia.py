@@ -1,15 +1,21 @@
-"""Pneumonia in chest radiographs of children: PneumoniaMNIST, 28 x 28 pixels.
+"""Pneumonia in chest radiographs of children: PneumoniaMNIST, 28 x 28 pixels, or own radiographs.
 
 The images come from one centre, without age, sex or patient numbers: hospitals are made by label or
 at random, and one child's images may lie at two hospitals. The published test images are of other
 patients, and ill in 62 of 100 rather than 74: every hospital keeps its share of them for testing,
 however hospitals are made. The published validation images join the training with
 ``rows: all``; eight of them are in it already.
+
+``data.path`` may name a folder of radiographs instead, with a folder for each class (NORMAL,
+PNEUMONIA) and the publisher's split above it, if there is one. The middle square of each is brought
+to 28 x 28 too. Files of Kermany et al. carry a child's number in their names, which keeps a child's
+radiographs together.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +24,10 @@ from typing import Any
 import numpy as np
 
 from aegis.errors import DataError
+from aegis.tasks.folders.gathering import Reading
+from aegis.tasks.folders.images import folder_of, recipe
+from aegis.tasks.folders.lookalikes import invented
+from aegis.tasks.folders.meanings import Words
 from aegis.tasks.images import read_npz
 from aegis.tasks.task import DataOptions, Dataset, Picture, Rows, Schema
 
@@ -30,7 +40,12 @@ CREDITS = (
     "radiographs of Kermany et al. (2018, Cell 172; CC BY 4.0)"
 )
 COUNTS = {"train": (4708, 3494), "val": (524, 389), "test": (624, 390)}
-SCHEMA = Schema(image=Picture(28, 28))
+SIDE = 28
+SCHEMA = Schema(image=Picture(SIDE, SIDE))
+READING = Reading(
+    Words(ill=frozenset({"pneumonia", "bacteria", "virus", "opacity", "lungopacity", "positive"})),
+    patient=re.compile(r"^(person\d+|(NORMAL2-)?IM-\d+)"),
+)
 
 
 @dataclass(frozen=True)
@@ -45,33 +60,31 @@ class Pneumonia:
 
     @property
     def preset(self) -> Mapping[str, Any]:
-        """Logistic regression on fixed features, solved by Newton in about ten rounds. l2 = .1 is
-        best of .003 to 3 by the AUC of the published validation images."""
-        return {
-            "data": {"standardize": "none"},
-            "federated": {
-                "num_clients": 4,
-                "num_rounds": 14,
-                "partition": {"by": "dirichlet", "alpha": 0.5},
-            },
-            "model": {"name": "logistic", "init": "zeros"},
-            "training": {"solver": "newton", "l2": 0.1, "tolerance": 1e-8},
-        }
+        return recipe({"by": "dirichlet", "alpha": 0.5})
 
     def load(self, options: DataOptions) -> Dataset:
-        """Training images first, then the published test images, which ``held_out`` marks."""
+        """Training images first, then the published test images, which ``held_out`` marks; the
+        pictures of a folder in the order of their names."""
         if options.synthetic:
-            raise DataError(
-                "pneumonia has no synthetic look-alike", way_out="Leave data.synthetic out"
-            )
+            return invented(self.name, options, SIDE)
+        if options.path is not None and not options.path.is_file():
+            return folder_of(self.name, options, READING, SIDE)
         if options.sites is not None:
             raise DataError(
                 f"pneumonia has no sites, so data.sites {list(options.sites)} picks nothing",
                 way_out="Leave data.sites out; hospitals are made by federated.partition",
             )
-        path = options.path or _located(options.directory)
+        for key, value in (("label", options.label), ("positive", options.positive)):
+            if value is not None:
+                raise DataError(
+                    f"data.{key} {value} names nothing in {FILE}",
+                    "its labels are known",
+                    f"Leave data.{key} out, or name a folder of radiographs in data.path",
+                )
+        path = options.path or self.located(options.directory)
+        side = options.pixels or SIDE
         names = ["train", "val", "test"] if options.rows == "all" else ["train", "test"]
-        parts = read_npz(path, names, Picture(28, 28))
+        parts = read_npz(path, names, Picture(side, side))
         counts = [(len(labels), int(labels.sum())) for _, labels in parts]
         if counts != [COUNTS[name] for name in names]:
             raise DataError(
@@ -85,7 +98,12 @@ class Pneumonia:
             source=_origin(path),
             held_out=np.arange(len(labels)) >= len(labels) - counts[-1][0],
             fixed_split=True,
+            schema=Schema(image=Picture(side, side)),
         )
+
+    def located(self, directory: Path | None) -> Path:
+        """The published file. Raises ``DataError`` that says where it comes from."""
+        return _located(directory)
 
 
 def _located(directory: Path | None) -> Path:

@@ -42,18 +42,18 @@ def with_vocabulary(schema: Schema, words: Mapping[str, Sequence[str]]) -> Schem
     """The schema with discovered categories filled in."""
     from dataclasses import replace
 
-    return Schema(
-        tuple(
-            replace(c, categories=tuple(words[c.name])) if c.name in words else c
-            for c in schema.columns
-        )
+    columns = tuple(
+        replace(c, categories=tuple(words[c.name])) if c.name in words else c
+        for c in schema.columns
     )
+    return replace(schema, columns=columns)
 
 
 def slots(schema: Schema) -> list[tuple[str, str]]:
-    """The layout of a tally: (column, what) for each of its numbers. ``("", "rows")`` and
-    ``("", "positive")`` come first."""
-    layout = [("", "rows"), ("", "positive")]
+    """The layout of a tally: (column, what) for each of its numbers. ``("", "rows")`` comes first,
+    then ``("", "positive")``, or ``("", "=name")`` for each of more than two classes."""
+    layout = [("", "rows")]
+    layout += [("", f"={name}") for name in schema.classes] or [("", "positive")]
     for column in schema.columns:
         layout.append((column.name, "missing"))
         if column.kind == "category":
@@ -65,7 +65,11 @@ def slots(schema: Schema) -> list[tuple[str, str]]:
 
 def tally(schema: Schema, rows: Rows) -> NDArray[np.float64]:
     """The sums of these rows, float64, laid out as ``slots(schema)``."""
-    sums: list[float] = [len(rows), float(rows.labels.sum())]
+    sums: list[float] = [len(rows)]
+    if schema.classes:
+        sums += np.bincount(rows.labels, minlength=len(schema.classes)).astype(float).tolist()
+    else:
+        sums.append(float(rows.labels.sum()))
     for column in schema.columns:
         values = _column(rows, column.name)
         if column.kind == "category":

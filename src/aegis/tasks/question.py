@@ -150,6 +150,8 @@ def read_question(text: str, topics: Topics) -> Question:
 
 def _axis(topics: Topics, name: str, bins: int) -> Axis:
     kind = topics.kind(name)
+    if kind == "label" and topics.schema.classes:
+        return Axis(name, kind, name, topics.schema.classes)
     if kind == "label":
         return Axis(name, kind, f"{name} (positive: {topics.positive})", ("negative", "positive"))
     if name not in topics.schema.names:

@@ -1,7 +1,8 @@
 """A task: what is learned, from which columns, with which model by default.
 
 A task is one frozen value in one file, found by name among the entry points of the group
-``aegis.tasks``; an installed package adds a task by naming one there. What a task loads is a
+``aegis.tasks``; an installed package adds a task by naming one there, a hospital by dropping a
+folder or a file in (``plugins``). What a task loads is a
 ``Dataset`` of ``Rows``. Rows of tables are named columns (numbers as float64 with NaN where a
 value is missing, categories as text with "" where missing); rows of images are one array. No
 column is standardised, filled in or encoded here: that follows from the statistics round.
@@ -11,10 +12,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aegis.errors import BadInput
+from aegis.tasks.plugins import dropped_in, installed, load_plugin
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,16 @@ class Picture:
 
 @dataclass(frozen=True)
 class Schema:
-    """Named columns, or an ``image``."""
+    """Named columns, or an ``image``. ``classes`` names the labels 0, 1, 2, ... of more than two
+    classes in the order that all hospitals agree on; with two classes it is empty."""
 
     columns: tuple[Column, ...] = ()
     image: Picture | None = None
+    classes: tuple[str, ...] = ()
+
+    @property
+    def label_count(self) -> int:
+        return len(self.classes) or 2
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -68,14 +75,17 @@ class Schema:
         ]
         if self.image is not None:
             parts.append({"image": [self.image.height, self.image.width]})
+        if self.classes:
+            parts.append({"classes": list(self.classes)})
         text = json.dumps(parts, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Rows:
-    """``labels`` (n,) holds 0 and 1. ``attributes`` (age, sex, ...) serve partitions, Table 1 and
-    fairness; the model sees ``inputs`` only: named columns, or images (n, height, width)."""
+    """``labels`` (n,) holds 0 and 1, or the number of each row's class. ``attributes`` (age, sex,
+    ...) serve partitions, Table 1 and fairness; the model sees ``inputs`` only: named columns, or
+    images (n, height, width)."""
 
     inputs: Mapping[str, NDArray[Any]] | NDArray[Any]
     labels: NDArray[np.int64]
@@ -129,7 +139,9 @@ class Dataset:
 
 @dataclass(frozen=True)
 class DataOptions:
-    """The plan's ``data`` section, as a task sees it. ``directory`` is where data sets lie."""
+    """The plan's ``data`` section, as a task sees it. ``directory`` is where data sets lie,
+    ``frames`` how a hospital reads what only its Spark can (a source and the most rows become an
+    Arrow table)."""
 
     directory: Path | None = None
     path: Path | None = None
@@ -140,6 +152,8 @@ class DataOptions:
     label: str | None = None
     positive: str | None = None
     group: str | None = None
+    pixels: int | None = None
+    frames: Callable[[str, int], Any] | None = None
 
 
 @runtime_checkable
@@ -161,25 +175,42 @@ class Task(Protocol):
     def load(self, options: DataOptions) -> Dataset: ...
 
 
-@cache
+ALIASES: Mapping[str, str] = {"symptom": "symptoms"}
+"""Other names of tasks, as federations that came before call them."""
+
+
+def canonical(name: str) -> str:
+    """The name that a task goes by here."""
+    return ALIASES.get(name, name)
+
+
 def task_names() -> tuple[str, ...]:
-    return tuple(sorted({entry.name for entry in entry_points(group="aegis.tasks")}))
+    return tuple(sorted({*installed(), *dropped_in()}))
 
 
-@cache
 def find_task(name: str) -> Task:
-    """The task called ``name``; a name that is not there is a ``BadInput`` with the nearest one."""
-    for entry in entry_points(group="aegis.tasks"):
-        if entry.name == name:
-            found = entry.load()
-            if not isinstance(found, Task):
-                raise BadInput(
-                    f"the task {name} from {entry.value} is not a task",
-                    "it needs name, title, positive, schema, credits, preset and load",
-                )
-            return found
+    """The task called ``name``; a name that is not there is a ``BadInput`` with the nearest one.
+    Here, and nowhere else, is the code of a plug-in loaded."""
+    name = canonical(name)
+    if name in installed():
+        return _installed_task(name)
+    if name in dropped_in():
+        found: Task = load_plugin(name)
+        return found
     from difflib import get_close_matches
 
     near = get_close_matches(name, task_names(), 1, 0.5)
     hint = f"Did you mean {near[0]}?" if near else "See: aegis data list"
     raise BadInput(f"no task is called {name}", f"the tasks are {', '.join(task_names())}", hint)
+
+
+@cache
+def _installed_task(name: str) -> Task:
+    entry = installed()[name]
+    found = entry.load()
+    if not isinstance(found, Task):
+        raise BadInput(
+            f"the task {name} from {entry.value} is not a task",
+            "it needs name, title, positive, schema, credits, preset and load",
+        )
+    return found

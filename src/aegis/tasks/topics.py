@@ -29,7 +29,7 @@ _FLAGS = {"1": 1.0, "yes": 1.0, "true": 1.0, "0": 0.0, "no": 0.0, "false": 0.0}
 
 @dataclass(frozen=True)
 class Topics:
-    """``positive`` is the task's word for label 1; ``attributes`` says what each one holds."""
+    """``positive`` is the task's word for label 1 of two classes; ``attributes`` says what each one holds."""
 
     schema: Schema
     positive: str = "positive"
@@ -80,6 +80,9 @@ class Topics:
                     return tuple(sorted(set(given)))
                 return tuple(sorted({_known(name, word, categories) for word in given}))
             case "label":
+                if self.schema.classes:
+                    named = {word: word for word in self.schema.classes}
+                    return tuple(sorted({_known(name, word, named) for word in given}))
                 answers = {self.positive: "positive", "1": "positive", "0": "negative"}
                 answers |= {"positive": "positive", "negative": "negative"}
                 return tuple(sorted({_known(name, word, answers) for word in given}))
@@ -91,6 +94,8 @@ class Topics:
     def column(self, rows: Rows, name: str, values: Values = ()) -> NDArray[Any]:
         """(n,) what the rows hold, fit to be compared with ``values``."""
         if self.kind(name) == "label":
+            if self.schema.classes:
+                return np.array(self.schema.classes)[rows.labels]
             return np.where(rows.labels == 1, "positive", "negative")
         if name in self.schema.names and not isinstance(rows.inputs, np.ndarray):
             column = rows.inputs[name]

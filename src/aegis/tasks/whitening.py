@@ -68,7 +68,7 @@ def whitening(scattering: Scattering, components: int) -> Whitening:
         found = Whitening(arrays["centre"], arrays["axes"])
         if found.centre.shape == (length,) and found.axes.shape == (length, components):
             return found
-    found = learnt(scattering, components)
+    found = learnt(scattering, components, IMAGES)
     with suppress(OSError):
         kept.parent.mkdir(parents=True, exist_ok=True)
         arriving = kept.with_name(f".{kept.stem}.{os.getpid()}.npz")
@@ -88,7 +88,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "aegis"
 
 
-def learnt(scattering: Scattering, components: int, images: int = IMAGES) -> Whitening:
+def learnt(scattering: Scattering, components: int, images: int) -> Whitening:
     """The strongest ``components`` axes of so many invented images, and no more than there are;
     what is missing is filled with zeros."""
     flat = np.concatenate(

@@ -44,7 +44,7 @@ class StackedTrainer:
         """One answer per job, in their order; the vectors of one model are rows of one array."""
         found: dict[int, Trained] = {}
         with one_thread(), np.errstate(over="ignore", invalid="ignore", under="ignore"):
-            for model, ours in _grouped(range(len(jobs)), lambda n: jobs[n].model):
+            for model, ours in _grouped(range(len(jobs)), lambda n: jobs[n].perceptron):
                 vectors = np.zeros((len(ours), model.size), self._dtype or model.dtype)
                 row = {number: place for place, number in enumerate(ours)}
                 for given, alike in _grouped(ours, lambda n: jobs[n].settings):
@@ -151,7 +151,8 @@ def _starts(layers: Layout, jobs: list[Job], dtype: np.dtype[np.floating]) -> li
 
 def _losses(stack: Stack, cohort: Cohort, starts: list[Vector]) -> list[float]:
     """Each hospital's mean log-loss at its start."""
-    logits = np.empty_like(cohort.signs)
+    outputs = stack.logit.shape[1]
+    logits = np.empty((len(cohort.signs), outputs, cohort.width), cohort.signs.dtype)
     masks = [None] * len(stack.layout.shapes)  # nothing is dropped where a loss is measured
     if all(start is starts[0] for start in starts):
         spans = [(starts[0], 0, len(logits))]
@@ -163,11 +164,8 @@ def _losses(stack: Stack, cohort: Cohort, starts: list[Vector]) -> list[float]:
         for low in range(first, end, stack.capacity):
             high = min(low + stack.capacity, end)
             columns = np.ascontiguousarray(cohort.table[low:high].transpose(0, 2, 1))
-            logits[low:high] = stack.first(high - low).push(forward, columns, masks)[:, 0]
-    wrong = logits * cohort.signs
-    lost = np.log1p(np.exp(-np.abs(wrong)))
-    lost += np.maximum(wrong, 0)
-    lost *= np.abs(cohort.signs)
+            logits[low:high] = stack.first(high - low).push(forward, columns, masks)
+    lost = stack.head.lost(logits, cohort.signs)
     sums = np.add.reduceat(lost.sum(axis=1, dtype=np.float64), cohort.firsts[cohort.line])
     means = np.empty(len(starts))
     means[cohort.line] = sums / cohort.rows[cohort.line]
@@ -180,7 +178,7 @@ def _descend(
 ) -> None:
     """Takes every step of one piece; ``stack.weights`` holds the result."""
     hospitals, width, dtype = len(jobs), cohort.width, cohort.table.dtype
-    model = jobs[0].model
+    model = jobs[0].perceptron
     stack.weights[:hospitals] = start
     descent = Descent(stack.layout, settings, jobs, start)
     masks: list[Array | None] = [None] * len(model.hidden)
@@ -199,6 +197,8 @@ def _descend(
         columns = np.ascontiguousarray(rows.transpose(0, 1, 3, 2))
         signs = np.take(all_signs, taken, mode="clip")[:, :, None]
         shares = ((slots < filled) * (half[:working] / filled)).astype(dtype)[:, :, None]
+        if cohort.weights is not None:
+            shares *= np.take(cohort.weights.reshape(-1), taken, mode="clip")[:, :, None]
         for here, active in enumerate(piece.active[low:high]):
             part = stack.first(active)
             if any(model.dropout):

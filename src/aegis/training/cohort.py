@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aegis.tasks.models import Perceptron
+from aegis.training.heads import head_of
 from aegis.training.trainer import Job, Settings, order, shuffle_key
 
 Float: TypeAlias = np.dtype[np.floating]
@@ -62,7 +63,9 @@ class Piece:
 
 class Cohort:
     """``table`` (blocks, width, inputs + 1) holds the hospitals' rows with a last column of ones,
-    ``signs`` (blocks, width) is 1 - 2 * label, and 0 where a hospital's last block is filled up.
+    ``signs`` (blocks, width) are the head's marks of the labels (1 - 2 * label, or the number of
+    the class), and its filling (0 or -1) where a hospital's last block is filled up.
+    ``weights`` (blocks, width) is how much each row counts, where classes count differently.
     Hospital k has ``rows[k]`` rows in ``counts[k]`` blocks from ``firsts[k]`` on, in the order of
     ``line``; ``beside`` blocks fit the cache together."""
 
@@ -81,13 +84,20 @@ class Cohort:
         self.firsts = np.empty(len(jobs), np.intp)
         self.firsts[line] = np.cumsum(per_epoch[line]) - per_epoch[line]
         self.table = np.zeros((int(per_epoch.sum()), width, model.inputs + 1), dtype)
-        self.signs = np.zeros(self.table.shape[:2], dtype)
+        head = head_of(model)
+        self.signs = np.full(self.table.shape[:2], head.filling, dtype)
         table, signs = self.table.reshape(-1, model.inputs + 1), self.signs.reshape(-1)
         for job, first, rows in zip(jobs, self.firsts.tolist(), self.rows.tolist(), strict=True):
             at = slice(first * width, first * width + rows)
             table[at, :-1] = job.design
             table[at, -1] = 1
-            signs[at] = 1 - 2 * job.labels
+            signs[at] = head.marks(job.labels)
+        self.weights: NDArray[np.floating] | None = None
+        if settings.class_weights:
+            self.weights = np.ones(self.signs.shape, dtype)
+            of_class, weights = np.array(settings.class_weights), self.weights.reshape(-1)
+            for job, first, rows in zip(jobs, self.firsts.tolist(), self.rows, strict=True):
+                weights[first * width : first * width + rows] = of_class[job.labels]
         most = _beside(model, width, dtype)
         self.pieces: list[Piece] = []
         start = 0
@@ -152,5 +162,6 @@ class Cohorts:
 
 def _beside(model: Perceptron, width: int, dtype: Float) -> int:
     """How many hospitals train side by side without leaving the cache; at least one."""
-    numbers = 3 * model.size + width * (5 * sum(model.hidden) + 16 * (model.inputs + 1))
+    ends = 0 if model.outputs == 1 else 2 * model.outputs
+    numbers = 3 * model.size + width * (5 * sum(model.hidden) + 16 * (model.inputs + 1) + ends)
     return max(1, min(512, _CACHE_BYTES // (numbers * dtype.itemsize)))

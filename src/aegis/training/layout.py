@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from aegis.arrays import aligned
 from aegis.tasks.models import Perceptron
+from aegis.training.heads import head_of
 
 Array = NDArray[np.floating]
 
@@ -70,7 +71,9 @@ class Stack:
         self.errors = aligned(self.signals.shape, dtype)
         self.errors[:] = 0
         self.turned = [aligned((capacity, width, units), dtype) for units in model.hidden]
-        self.logit = aligned((capacity, 1, width), dtype)
+        self.logit = aligned((capacity, model.outputs, width), dtype)
+        self.several = aligned((capacity, width, model.outputs), dtype)
+        self.head = head_of(model)
         self.zeros = aligned((1, max(model.hidden, default=0), width), dtype)
         self.zeros[:] = 0
         self._hidden = model.hidden
@@ -111,14 +114,16 @@ class Part:
         self._turned = [turned[:hospitals] for turned in stack.turned]
         self._error_rows = [error.transpose(0, 2, 1) for error in self._errors]
         self._logit = stack.logit[:hospitals]
-        self._logit_column = self._logit.transpose(0, 2, 1)
-        self._zero, self._half = stack.logit.dtype.type(0), stack.logit.dtype.type(0.5)
+        self._logit_rows = self._logit.transpose(0, 2, 1)
+        self._several = stack.several[:hospitals] if stack.logit.shape[1] > 1 else None
+        self._head = stack.head
+        self._zero = stack.logit.dtype.type(0)
 
     def push(
         self, forward: Sequence[Array], columns: Array, masks: Sequence[Array | None]
     ) -> Array:
-        """Logits (hospitals, 1, width) of ``columns`` (hospitals, inputs + 1, width). ``masks``
-        holds per hidden layer what dropout multiplies with, or None."""
+        """Logits (hospitals, outputs, width) of ``columns`` (hospitals, inputs + 1, width).
+        ``masks`` holds per hidden layer what dropout multiplies with, or None."""
         signal = columns
         for layer, raised in enumerate(self._raised):
             # Of arrays and into a third: else numpy's maximum takes twice as long.
@@ -140,16 +145,11 @@ class Part:
     ) -> None:
         """Puts the gradient of the log-loss at ``weights`` into ``gradient``.
 
-        ``rows`` (hospitals, width, inputs + 1) and ``columns``, the same turned; ``signs`` is
-        1 - 2 * label; ``shares`` is half the weight of each row, 0 for filling.
+        ``rows`` (hospitals, width, inputs + 1) and ``columns``, the same turned; ``signs`` are the
+        head's marks of the labels; ``shares`` is half the weight of each row, 0 for filling.
         """
         last = len(self._errors)
-        # sigmoid(z) - label = (tanh(z / 2) + 1 - 2 * label) / 2, which cannot overflow
-        error = self.push(self._forward, columns, masks)
-        error *= self._half
-        np.tanh(error, out=error)
-        error += signs
-        error *= shares
+        error = self._head.err(self.push(self._forward, columns, masks), signs, shares)
         if not last:
             np.matmul(error, rows, out=self._wanted[0])
             return
@@ -159,8 +159,7 @@ class Part:
             if mask is not None:
                 slope *= mask
         np.matmul(self._with_ones[-1], self._logit_column, out=self._wanted[last])
-        error = np.multiply(self._backward[last], error, out=self._errors[-1])
-        error *= self._slopes[-1]
+        error = self._back(last)
         for layer in range(last - 1, 0, -1):
             np.copyto(self._turned[layer], self._error_rows[layer])
             np.matmul(self._with_ones[layer - 1], self._turned[layer], out=self._wanted[layer])
@@ -180,21 +179,15 @@ class Part:
         formed (see ``privacy.dpsgd``); ``fold`` adds them up. ``squares`` are the columns' squared
         lengths, ``shares`` half of 1 where there is a row and 0 elsewhere."""
         last = len(self._errors)
-        error = self.push(self._forward, columns, masks)
-        error *= self._half
-        np.tanh(error, out=error)
-        error += signs
-        error *= shares
+        error = self._head.err(self.push(self._forward, columns, masks), signs, shares)
         if not last:
-            alone: Array = squares * error * error
-            return alone
+            return self._times_error_squared(squares)
         np.greater(self._signals, self._zero, out=self._alive)
         np.copyto(self._all_slopes, self._alive_bytes)
         for slope, mask in zip(self._slopes, masks, strict=True):
             if mask is not None:
                 slope *= mask
-        error = np.multiply(self._backward[last], error, out=self._errors[-1])
-        error *= self._slopes[-1]
+        error = self._back(last)
         for layer in range(last - 1, 0, -1):
             error = np.matmul(self._backward[layer], error, out=self._errors[layer - 1])
             error *= self._slopes[layer - 1]
@@ -204,7 +197,35 @@ class Part:
         )
         found: Array = squares * came_back[:, :1]
         found += (went_in[:, :-1] * came_back[:, 1:]).sum(axis=1, keepdims=True)
-        found += went_in[:, -1:] * self._logit * self._logit
+        found += self._times_error_squared(went_in[:, -1:])
+        return found
+
+    @property
+    def _logit_column(self) -> Array:
+        """What stands in ``_logit`` as (hospitals, width, outputs), laid out for a product."""
+        if self._several is None:
+            return self._logit_rows
+        np.copyto(self._several, self._logit_rows)
+        return self._several
+
+    def _back(self, last: int) -> Array:
+        """The error before the last hidden layer, from that at the logits."""
+        error: Array = self._errors[-1]
+        if self._several is None:  # an outer product
+            np.multiply(self._backward[last], self._logit, out=error)
+        else:
+            np.matmul(self._backward[last], self._logit, out=error)
+        error *= self._slopes[-1]
+        return error
+
+    def _times_error_squared(self, squares: Array) -> Array:
+        """``squares`` (hospitals, 1, width) times the squared length of each row's error at the
+        logits."""
+        found: Array
+        if self._several is None:
+            found = squares * self._logit * self._logit
+        else:
+            found = squares * np.einsum("hkw,hkw->hw", self._logit, self._logit)[:, None]
         return found
 
     def forget(self, bad: NDArray[np.bool_]) -> None:

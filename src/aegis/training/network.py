@@ -35,8 +35,11 @@ class NetworkTrainer:
         with one_thread(), _torch() as torch:
             linears = _layers(torch, job, start)
             design = torch.from_numpy(np.ascontiguousarray(job.design, dtype=dtype))
-            labels = torch.from_numpy(job.labels.astype(dtype))
-            loss_of = torch.nn.functional.binary_cross_entropy_with_logits
+            several = job.model.outputs > 1
+            labels = torch.from_numpy(job.labels if several else job.labels.astype(dtype))
+            losses = torch.nn.functional
+            loss_of = losses.cross_entropy if several else losses.binary_cross_entropy_with_logits
+            counts = _counts(torch, job, dtype)
             with torch.no_grad():
                 loss = float(loss_of(_forward(torch, linears, design, None), labels))
             parameters = [p for linear in linears for p in (linear.weight, linear.bias)]
@@ -47,7 +50,9 @@ class NetworkTrainer:
                 rows = torch.from_numpy(index)
                 optimizer.zero_grad()
                 masks = _masks(torch, job, number, len(index), dtype)
-                loss_of(_forward(torch, linears, design[rows], masks), labels[rows]).backward()
+                logits = _forward(torch, linears, design[rows], masks)
+                lost = loss_of(logits, labels[rows], reduction="none")
+                (lost if counts is None else lost * counts[rows]).mean().backward()
                 pulls.add()
                 optimizer.step()
             end = np.concatenate([p.detach().numpy().ravel() for p in parameters])
@@ -55,6 +60,12 @@ class NetworkTrainer:
 
     def train_many(self, jobs: Sequence[Job]) -> list[Trained]:
         return [self.train(job) for job in jobs]
+
+
+def _counts(torch: Any, job: Job, dtype: np.dtype[np.floating]) -> Any:
+    """(n,) how much each row counts; None where all count the same."""
+    weights = job.settings.class_weights
+    return torch.from_numpy(np.array(weights, dtype)[job.labels]) if weights else None
 
 
 @contextmanager
@@ -75,7 +86,7 @@ def _torch() -> Iterator[Any]:
 def _layers(torch: Any, job: Job, start: Vector) -> list[Any]:
     tensors = job.model.tensors(start)
     linears = []
-    for number, (fan_in, fan_out) in enumerate(job.model.layers):
+    for number, (fan_in, fan_out) in enumerate(job.perceptron.layers):
         linear = torch.nn.utils.skip_init(torch.nn.Linear, fan_in, fan_out)
         linear.weight = torch.nn.Parameter(torch.tensor(tensors[f"layer{number}.weight"]))
         linear.bias = torch.nn.Parameter(torch.tensor(tensors[f"layer{number}.bias"]))
@@ -89,7 +100,8 @@ def _forward(torch: Any, linears: list[Any], rows: Any, masks: list[Any] | None)
         signal = torch.relu(linear(signal))
         if masks is not None and masks[number] is not None:
             signal = signal * masks[number]
-    return linears[-1](signal)[:, 0]
+    logits = linears[-1](signal)
+    return logits[:, 0] if logits.shape[1] == 1 else logits
 
 
 def _masks(

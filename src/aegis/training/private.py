@@ -102,6 +102,8 @@ class PrivateTrainer(StackedTrainer):
             columns = np.ascontiguousarray(rows.transpose(0, 1, 3, 2))
             signs = np.take(all_signs, taken, mode="clip")[:, :, None]
             shares = (holds / 2).astype(table.dtype)[:, :, None]
+            if cohort.weights is not None:  # before the clip, which bounds a row whatever it counts
+                shares *= np.take(cohort.weights.reshape(-1), taken, mode="clip")[:, :, None]
             lengths = np.take(squares, taken, mode="clip")[:, :, None]
             before, stack = stack, self._stack(model, index.shape[2], cohort)
             if stack is not before:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from aegis.errors import BadInput
 from aegis.messages import Vector
 from aegis.privacy.dpsgd import DpSgd
-from aegis.tasks.models import Perceptron
+from aegis.tasks.models import Model, Perceptron
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,10 @@ class Settings:
     set, counts optimizer steps and replaces ``local_epochs``. ``l2`` is the ridge penalty
     l2/2 * |w|^2 added to the SUM of all hospitals' log-losses (scikit-learn's 1/C), never on a
     bias. Without ``measure_loss`` the stacked engine reports NaN and saves a pass over the rows.
-    ``proximal_mu`` pulls towards the weights received (FedProx, Li et al. 2020).
+    ``proximal_mu`` pulls towards the weights received (FedProx, Li et al. 2020). ``class_weights``
+    multiply the log-loss of the rows of each class (scikit-learn's class_weight); none: 1 each.
+    ``local_odds`` lets networks of convolutions set a hospital's own log-odds against those of all
+    (``training.deep``).
     """
 
     solver: Literal["sgd", "gradient", "newton"] = "sgd"
@@ -43,7 +46,9 @@ class Settings:
     weight_decay: float = 0.0
     proximal_mu: float = 0.0
     l2: float = 0.0
+    class_weights: tuple[float, ...] = ()
     measure_loss: bool = True
+    local_odds: bool = False
 
 
 def as_steps(settings: Settings) -> Settings:
@@ -57,6 +62,7 @@ def as_steps(settings: Settings) -> Settings:
                 local_steps=1,
                 weight_decay=settings.weight_decay,
                 l2=settings.l2,
+                class_weights=settings.class_weights,
             )
         case "newton":
             raise BadInput(
@@ -70,15 +76,16 @@ def as_steps(settings: Settings) -> Settings:
 class Job:
     """One hospital's work in one round.
 
-    ``design`` is (n, inputs), ``labels`` (n,) of 0 and 1, ``weights`` flat. ``correction``
-    (SCAFFOLD's c - c_i, Karimireddy et al. 2020) is added to every step's gradient. ``private``
-    is what every step must be clipped and noised with; only ``PrivateTrainer`` does so.
+    ``design`` is (n, inputs), ``labels`` (n,) are 0 and 1, or numbers of classes, ``weights`` flat.
+    ``correction`` (SCAFFOLD's c - c_i, Karimireddy et al. 2020) is added to every step's gradient.
+    ``private`` is what every step must be clipped and noised with; only ``PrivateTrainer`` and
+    ``DeepTrainer`` do so. ``odds`` are the log-odds of illness among all patients, where known.
     """
 
     hospital: str
     seed: int
     round: int
-    model: Perceptron
+    model: Model
     weights: Vector
     design: NDArray[np.floating]
     labels: NDArray[np.int64]
@@ -87,6 +94,14 @@ class Job:
     settings: Settings
     correction: Vector | None = None
     private: DpSgd | None = None
+    odds: float | None = None
+
+    @property
+    def perceptron(self) -> Perceptron:
+        """The model, where it is one of linear layers; ``BadInput`` where it is not."""
+        if not isinstance(self.model, Perceptron):
+            raise BadInput(f"{self.model.name} is trained by PyTorch", "this engine trains tables")
+        return self.model
 
 
 @dataclass(frozen=True)

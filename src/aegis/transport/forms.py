@@ -37,7 +37,7 @@ from aegis.messages.stages import (
     Unmask,
     Unmasked,
 )
-from aegis.messages.witness import Cosigned, Witness
+from aegis.messages.witness import Cosigned, Settle, Settled, Witness
 from aegis.transport.schemas import Array, Schema
 
 Forms: TypeAlias = tuple[Schema, ...]
@@ -45,7 +45,7 @@ Forms: TypeAlias = tuple[Schema, ...]
 MOST_CELLS = 2**20  # of counts, histograms and statistics
 BESIDE = 2**16  # slots of a masked vector beside its weights: examples, metrics, checksums
 REFUSAL = Schema.of(Refusal)
-REQUESTS: Forms = tuple(Schema.of(kind) for kind in (*get_args(Request), Witness))
+REQUESTS: Forms = tuple(Schema.of(kind) for kind in get_args(Request))
 _STAGES: Mapping[type, type] = {
     Advertise: Advertised,
     Share: Shared,
@@ -53,6 +53,7 @@ _STAGES: Mapping[type, type] = {
     Unmask: Unmasked,
     Opened: Checked,
     Witness: Cosigned,
+    Settle: Settled,
     Invite: Enrolled,
 }
 
@@ -76,7 +77,7 @@ def _answer(request: Any, newton: bool) -> Schema:
         case Evaluate():
             cells = Array(("int64",), None, MOST_CELLS)
             return Schema.of(
-                Scores, histogram=Array(("int64",), (2, None), MOST_CELLS), groups=cells
+                Scores, histogram=Array(("int64",), (None, None), MOST_CELLS), groups=cells
             )
         case Statistics():
             return Schema.of(Tally, sums=Array(("float64", "float32"), (None,), MOST_CELLS))

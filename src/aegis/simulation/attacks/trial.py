@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from aegis.errors import BadInput, RunAborted
+from aegis.evaluation.classes import called
 from aegis.evaluation.metrics import metrics
 from aegis.events import Event, HospitalFlagged, ReplyQuarantined
 from aegis.hospital.site import Site, VolatileMemory
@@ -42,11 +43,13 @@ class Outcome:
 
 
 def scene_of(federation: Federation, attack: Attack) -> Scene:
-    """What there is to attack: two classes, the healthy one as target, a trigger if one is used."""
+    """What there is to attack: the classes, the first one (healthy) as target, a trigger if one is
+    used."""
+    classes = federation.study.schema.label_count
     if attack.name != "backdoor":
-        return Scene()
+        return Scene(classes)
     site = next(iter(federation.sites.values()))
-    return Scene(trigger=trigger_for(site.schema, site.train))
+    return Scene(classes, trigger=trigger_for(site.schema, site.train))
 
 
 def run_once(
@@ -112,5 +115,5 @@ def _triggered(federation: Federation, scene: Scene, final: Terminated) -> float
     if not len(others):
         return None
     fitted = Fitted(federation.study, final.progress.preparation, final.progress.weights)
-    called = fitted.logits(scene.trigger.on(others)) >= 0
-    return float(np.mean(called == (scene.target == 1)))
+    said = called(fitted.logits(scene.trigger.on(others)))
+    return float(np.mean(said == scene.target))

@@ -19,6 +19,7 @@ from aegis.errors import DataError
 from aegis.tasks.tables.assembling import Assembled, assembled
 from aegis.tasks.tables.choices import read_choices
 from aegis.tasks.tables.columns import decimal_mark, same, typed
+from aegis.tasks.tables.described import Frames
 from aegis.tasks.tables.doubts import strange_numbers
 from aegis.tasks.tables.labels import labelled
 from aegis.tasks.tables.reading import SHOWN, Problem, Table
@@ -72,10 +73,14 @@ class Examined:
 
 
 def examine(
-    path: Path, label: str | None = None, positive: str | None = None, group: str | None = None
+    path: Path,
+    label: str | None = None,
+    positive: str | None = None,
+    group: str | None = None,
+    frames: Frames | None = None,
 ) -> Examined:
     """Look at a file or a folder. Raises ``DataError`` where it is no table at all."""
-    tables, _ = read_all(path, strict=False)
+    tables, _ = read_all(path, strict=False, frames=frames)
     found = Examined([_file(table) for table in tables], rows=sum(map(len, tables)))
     name = path.name
     for table in tables:
@@ -128,16 +133,16 @@ def suggestion(
     lines = ["task: table"]
     if hospitals < 3:
         lines.append("trust: open  # a sealed sum needs three hospitals")
-    lines += ["data:", f"  path: {_quoted(str(path))}"]
-    lines += [f"  label: {_quoted(label)}", f"  positive: {_quoted(positive)}"]
+    lines += ["data:", f"  path: {quoted(str(path))}"]
+    lines += [f"  label: {quoted(label)}", f"  positive: {quoted(positive)}"]
     if group is not None:
-        lines.append(f"  group: {_quoted(group)}")
+        lines.append(f"  group: {quoted(group)}")
     lines += ["federated:", f"  num_clients: {hospitals}"]
     lines.append(f"  partition: {{by: {'site' if by_site else 'iid'}}}")
     return "\n".join(lines) + "\n"
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 

@@ -37,8 +37,7 @@ _MAGIC = {
     b"\x89PNG": "a PNG picture",
     b"\xff\xd8\xff": "a JPEG picture",
     b"\x1f\x8b": "a gzip archive",
-    b"PAR1": "a Parquet file",
-    b"SQLite format 3": "an SQLite database",
+    b"PAR1": "a Parquet file without that ending",
 }
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _NOT_CP1252 = bytes((0x81, 0x8D, 0x8F, 0x90, 0x9D))
@@ -48,7 +47,8 @@ _CONTROLS = bytes(code for code in range(32) if code not in _TEXT_CONTROLS)
 
 @dataclass(frozen=True)
 class Dialect:
-    """``newline`` is LF, CRLF, CR or mixed; ``preamble`` counts lines above the header."""
+    """``newline`` is LF, CRLF, CR or mixed; ``preamble`` counts lines above the header. Where rows
+    come from no text file, ``told`` says from where."""
 
     encoding: str
     bom: bool
@@ -56,8 +56,11 @@ class Dialect:
     separator: str = ","
     preamble: int = 0
     arff: bool = False
+    told: str = ""
 
     def __str__(self) -> str:
+        if self.told:
+            return self.told
         named = "ARFF" if self.arff else f"separated by {SEPARATORS[self.separator]}"
         mark = " with a byte order mark" if self.bom else ""
         return f"{named}, {self.encoding}{mark}, lines end in {self.newline}"
@@ -170,6 +173,18 @@ def _refuse_long(name: str, block: bytes, start: int, open_line: int) -> int:
 
 
 def _refuse_magic(name: str, head: bytes) -> None:
+    if head.lstrip().startswith(b"{"):
+        raise DataError(
+            f"{name} holds JSON",
+            "a table is a CSV, ARFF or Parquet file",
+            "Describe FHIR resources in a .toml file (docs/own-data.md)",
+        )
+    if head.startswith(b"SQLite format 3"):
+        raise DataError(
+            f"{name} is an SQLite database",
+            "a table is one query of it",
+            "Write the query to a .toml file (docs/own-data.md)",
+        )
     for magic, what in _MAGIC.items():
         if head.startswith(magic):
             raise DataError(

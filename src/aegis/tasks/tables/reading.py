@@ -141,8 +141,8 @@ def _read(name: str, dialect: Dialect, file: TextIO, absent: frozenset[str]) -> 
         records = csv.reader(text, delimiter=dialect.separator, strict=True)
         header, blank = _first(records)
         above += blank + 1
-    names = _names(name, header, numeric_is_data=not dialect.arff)
-    kept = _Kept(len(names), absent)
+    names = column_names(name, header, numeric_is_data=not dialect.arff)
+    kept = Kept(len(names), absent)
     problems = Problems()
     places, width = array("q"), len(names)
     block: list[list[str]] = []
@@ -171,7 +171,7 @@ def _read(name: str, dialect: Dialect, file: TextIO, absent: frozenset[str]) -> 
     return Table(name, dialect, columns, np.frombuffer(places, dtype=np.int64), problems, declared)
 
 
-class _Book(dict[str, int]):
+class Book(dict[str, int]):
     """The code of a cell as it stands in the file; what it means is looked up once."""
 
     def __init__(self, absent: frozenset[str]) -> None:
@@ -186,9 +186,9 @@ class _Book(dict[str, int]):
         return code
 
 
-class _Kept:
+class Kept:
     def __init__(self, columns: int, absent: frozenset[str]) -> None:
-        self.books = [_Book(absent) for _ in range(columns)]
+        self.books = [Book(absent) for _ in range(columns)]
         self.codes = [array("i") for _ in range(columns)]
 
     def add(self, block: list[list[str]]) -> None:
@@ -221,7 +221,7 @@ def _first(records: Iterator[list[str]]) -> tuple[list[str], int]:
     return [], blank
 
 
-def _names(name: str, header: list[str], numeric_is_data: bool) -> list[str]:
+def column_names(name: str, header: list[str], numeric_is_data: bool) -> list[str]:
     if len(header) > MOST_COLUMNS:
         raise DataError(f"{name} has {len(header)} columns", f"a table may have {MOST_COLUMNS}")
     there = [title for title in header if title]

@@ -1,4 +1,4 @@
-"""The task ``table``: any hospital's CSV, or a folder with one file per hospital.
+"""The task ``table``: any hospital's CSV, Parquet file or query, or a folder of one per hospital.
 
 The schema is not written down anywhere: it is read from the files, and hospitals must agree on it.
 Label, positive class and patient column are named by the plan; a patient's rows stay together.
@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from aegis.errors import DataError
 from aegis.tasks.tables.assembling import Assembled, assembled
 from aegis.tasks.tables.choices import Choices, read_choices
+from aegis.tasks.tables.described import ENDING, Frames, read_described
 from aegis.tasks.tables.labels import labelled
 from aegis.tasks.tables.reading import Table, read_table
 from aegis.tasks.task import DataOptions, Dataset, Rows, Schema
 
-ENDINGS = (".csv", ".tsv", ".txt", ".data", ".arff")
+ENDINGS = (".csv", ".tsv", ".txt", ".data", ".arff", ".parquet", ENDING)
 _SEX = {
     **dict.fromkeys(("male", "m", "man"), "male"),
     **dict.fromkeys(("female", "f", "w", "woman"), "female"),
@@ -66,7 +67,7 @@ class OwnTable:
                 "data.positive its value that means disease",
                 "Start with: aegis data check FILE",
             )
-        tables, names = read_all(options.path, options.sites)
+        tables, names = read_all(options.path, options.sites, frames=options.frames)
         parts, meaning = labelled(tables, options.label, options.positive)
         labels = np.concatenate(parts)
         apart = [options.label] + ([options.group] if options.group else [])
@@ -89,11 +90,15 @@ class OwnTable:
 
 
 def read_all(
-    path: Path, sites: Sequence[str] | None = None, *, strict: bool = True
+    path: Path,
+    sites: Sequence[str] | None = None,
+    *,
+    strict: bool = True,
+    frames: Frames | None = None,
 ) -> tuple[list[Table], list[str]]:
     """The tables of a folder, or the one of a file, and the hospitals' names (their stems).
     Raises ``DataError`` where there are none, and for the first that cannot be read; ``strict``
-    also for one with faulty rows or without any."""
+    also for one with faulty rows or without any. ``frames`` reads what only Spark can."""
     choices = read_choices(path)
     if not path.exists():
         raise DataError(f"{path} is not there", way_out="Correct data.path")
@@ -104,7 +109,7 @@ def read_all(
                 f"data.sites is {', '.join(sites)}",
                 "Leave data.sites out, or name a folder with one file per hospital",
             )
-        return [_read(path, choices, strict)], [path.stem]
+        return [_read(path, choices, strict, frames)], [path.stem]
     files = sorted(
         file
         for file in path.iterdir()
@@ -119,7 +124,7 @@ def read_all(
         if site not in stems:
             raise DataError(f"{path} has no hospital {site}", f"there are {', '.join(stems)}")
     files = [file for file in files if sites is None or file.stem in sites]
-    return [_read(file, choices, strict) for file in files], [file.stem for file in files]
+    return [_read(file, choices, strict, frames) for file in files], [file.stem for file in files]
 
 
 def grouped(tables: Sequence[Table], group: str) -> NDArray[np.str_]:
@@ -151,13 +156,30 @@ def complete(rows: Rows) -> NDArray[np.bool_]:
     return there
 
 
-def _read(path: Path, choices: Choices, strict: bool) -> Table:
-    table = read_table(path, choices.missing)
+def sex_of(word: str) -> str:
+    """``female`` or ``male`` as hospitals write it, "" for anything else."""
+    return _SEX.get(word.casefold(), "")
+
+
+def _read(path: Path, choices: Choices, strict: bool, frames: Frames | None) -> Table:
+    table = _from(path, choices.missing, frames)
     if strict:
         table.problems.refuse(path.name)
     if strict and not len(table):
         raise DataError(f"{path.name} has a header and no row")
     return table
+
+
+def _from(path: Path, missing: Sequence[str], frames: Frames | None) -> Table:
+    match path.suffix.lower():
+        case ".parquet":
+            from aegis.tasks.tables.arrow import read_parquet
+
+            return read_parquet(path, missing)
+        case end if end == ENDING:
+            return read_described(path, missing, frames)
+        case _:
+            return read_table(path, missing)
 
 
 def _attributes(made: Assembled) -> dict[str, NDArray[Any]]:
@@ -168,8 +190,8 @@ def _attributes(made: Assembled) -> dict[str, NDArray[Any]]:
                 found["age"] = values
             case "sex" | "gender" if values.dtype.kind == "U":
                 words = set(np.unique(values).tolist()) - {""}
-                if all(word.casefold() in _SEX for word in words):
-                    found["sex"] = np.array([_SEX.get(w.casefold(), "") for w in values.tolist()])
+                if all(map(sex_of, words)):
+                    found["sex"] = np.array([sex_of(word) for word in values.tolist()])
     return found
 
 

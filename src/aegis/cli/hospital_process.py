@@ -1,0 +1,294 @@
+"""``aegis hospital init | join | serve | status | budget``: a hospital as a process of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aegis.cli.options import AsJson, answer, passphrase
+
+if TYPE_CHECKING:
+    from aegis.operations.hospital.folder import HospitalFolder, Registered
+
+Named = Annotated[str, typer.Argument(metavar="NAME", help="The hospital's name.")]
+Hospital = Annotated[
+    str, typer.Option("--hospital", "--client-id", "--client_id", help="Which hospital this is.")
+]
+Folder = Annotated[
+    Path | None, typer.Option("--home", help="Its folder (default: AEGIS_HOME/hospitals/NAME).")
+]
+Data = Annotated[
+    str,
+    typer.Option("--data", "--data-path", "--data_path", help="The file or folder of its rows."),
+]
+TaskName = Annotated[
+    str, typer.Option("--task", "--model-type", "--model_type", help="What is learned from them.")
+]
+PassphraseFile = Annotated[
+    Path | None,
+    typer.Option(help="A file whose first line opens the key (or set AEGIS_KEY_PASSPHRASE)."),
+]
+
+
+def register(group: typer.Typer) -> None:
+    group.command(
+        "init",
+        epilog="Example:  aegis hospital init north --task heart --data north.csv",
+    )(init)
+    group.command(
+        "join", epilog="Example:  aegis hospital join localhost:8081/K7QD-... --hospital north"
+    )(join)
+    group.command("serve", epilog="Example:  aegis hospital serve --hospital north")(serve)
+    group.command("status", epilog="Example:  aegis hospital status --hospital north")(status)
+    group.command("budget", epilog="Example:  aegis hospital budget --hospital north")(budget)
+
+
+def init(
+    name: Named,
+    task: TaskName = "breast_cancer",
+    data: Data = "",
+    site: str = typer.Option(
+        "", help="A real centre of the task's public data, instead of a file."
+    ),
+    share: str = typer.Option("", help="K/N: the K-th of N parts of the task's public data."),
+    label: str = typer.Option("", help="The column of the diagnosis."),
+    positive: str = typer.Option("", help="Its value that means disease."),
+    group: str = typer.Option("", help="The column that names the patient."),
+    demonstration: bool = typer.Option(
+        False,
+        "--demonstration",
+        help="A policy that lets everything in; for public data only.",
+    ),
+    home: Folder = None,
+    passphrase_file: PassphraseFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make this hospital: its keys, its data, a strict policy that it signs."""
+    folder = _folder(name, home)
+    registered = _registered(task, data, site, share, label, positive, group)
+    made = _made(folder, registered, demonstration, passphrase(passphrase_file))
+    if as_json:
+        answer(made)
+        return
+    typer.echo(f"{name} is in {folder.root}")
+    typer.echo(f"  its rows     {made['rows']} of {made['source']}")
+    typer.echo(f"  fingerprint  {made['fingerprint']}")
+    typer.echo(f"  policy       {folder.policy} (signed; read it, change it, sign it again)")
+    typer.echo(f"Next: aegis hospital join CODE --hospital {name}")
+
+
+def join(
+    code: Annotated[str, typer.Argument(help="What the coordinator told you.")],
+    hospital: Hospital,
+    home: Folder = None,
+    patience: float = typer.Option(900.0, help="Seconds to wait until the coordinator confirms."),
+    passphrase_file: PassphraseFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Join a federation with a code; connects outwards only."""
+    from aegis.identity.join_code import JoinCode
+    from aegis.operations.hospital import joining
+
+    folder = _folder(hospital, home)
+    folder.registered  # noqa: B018  (says what is missing)
+    identity = folder.identity(passphrase(passphrase_file))
+    joined = joining.join(
+        folder,
+        identity,
+        JoinCode.read(code),
+        patience_s=patience,
+        told=lambda text: typer.echo(text, err=True),
+    )
+    if as_json:
+        answer(
+            {
+                "status": "joined",
+                "hospital": hospital,
+                "federation": joined.name,
+                "road": joined.road.get("road"),
+                "coordinator": joined.coordinator.fingerprint,
+            }
+        )
+        return
+    typer.echo(f"{hospital} has joined {joined.name} (by {joined.road.get('road')}).")
+    typer.echo(f"The coordinator's fingerprint: {joined.coordinator.fingerprint}")
+    typer.echo(f"Next: aegis hospital serve --hospital {hospital}")
+
+
+def serve(
+    hospital: Hospital,
+    data: Data = "",
+    task: TaskName = "",
+    server_url: str = typer.Option(
+        "",
+        "--server-url",
+        "--server_url",
+        help="The coordinator, https://HOST:PORT; a hospital that has joined knows it.",
+    ),
+    api_key: str = typer.Option(
+        "", "--join", "--api-key", "--api_key", help="A join code, for one that has not joined."
+    ),
+    home: Folder = None,
+    passphrase_file: PassphraseFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Answer the coordinator, until told to stop; reconnects for ever."""
+    import json
+    import logging
+    import signal
+    import sys
+    import threading
+
+    from aegis.operations.hospital.process import serve as run
+
+    folder, secret = _folder(hospital, home), passphrase(passphrase_file)
+    _ready(folder, data, task, server_url, api_key, secret)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+
+    def told(said: dict[str, Any]) -> None:
+        print(json.dumps(said) if as_json else _line(said), flush=True)
+
+    run(folder, stop, secret, told)
+    told({"event": "stopped", "hospital": hospital})
+
+
+def status(hospital: Hospital, home: Folder = None, as_json: AsJson = False) -> None:
+    """Where this hospital stands: data, policy, federation, budget, what left last."""
+    from aegis.operations.hospital.process import last_sent
+    from aegis.operations.hospital.process import status as found_status
+
+    folder = _folder(hospital, home)
+    found = found_status(folder) | {"sent": last_sent(folder, 10)}
+    if as_json:
+        answer(found)
+        return
+    federation = found["federation"]
+    money = found["budget"]
+    typer.echo(f"{hospital} ({found['fingerprint']})")
+    typer.echo(f"  data        {found['task']}: {found['data']}")
+    typer.echo(f"  policy      {found['policy'] or found['policy_reason']}")
+    typer.echo(
+        f"  federation  {federation['name'] if federation else found['federation_reason']}"
+        + (
+            f", {len(federation['hospitals'])} hospitals, by {federation['road']}"
+            if federation
+            else ""
+        )
+    )
+    typer.echo(f"  serving     {'yes' if found['serving'] else 'no'}")
+    typer.echo(f"  budget      {_money(money)}")
+    for sent in found["sent"]:
+        why = f" ({sent['reason']})" if "reason" in sent else ""
+        typer.echo(f"  {sent['time'][:19]}  {sent['asked']} -> {sent['sent']}{why}")
+
+
+def budget(hospital: Hospital, home: Folder = None, as_json: AsJson = False) -> None:
+    """What these data have spent of their privacy budget, ever, and what is left."""
+    from aegis.operations.hospital.process import budget as found_budget
+
+    found = found_budget(_folder(hospital, home))
+    if as_json:
+        answer({"hospital": hospital, **found})
+        return
+    typer.echo(_money(found))
+    for run in found["runs"]:
+        typer.echo(f"  {run['run']:<40} epsilon {run['epsilon']:.3f}")
+
+
+def _ready(
+    folder: HospitalFolder, data: str, task: str, server_url: str, code: str, secret: str | None
+) -> None:
+    """Make it and let it join, where the command line says all that is needed for it."""
+    from aegis.errors import BadInput
+    from aegis.identity.join_code import JoinCode
+    from aegis.operations.hospital import joining
+
+    if server_url and not server_url.startswith(("https://", "http://", "xmpp://")):
+        raise BadInput(
+            f"{server_url!r} is no road",
+            "https://HOST:PORT is the coordinator, xmpp://HOST an XMPP server",
+        )
+    if not (folder.root / "hospital.toml").exists() and task:
+        _made(folder, _registered(task, data, "", "", "", "", ""), False, secret)
+    if not (folder.federation / "federation.json").exists() and code:
+        joining.join(
+            folder,
+            folder.identity(secret),
+            JoinCode.read(code),
+            told=lambda text: typer.echo(text, err=True),
+        )
+
+
+def _registered(
+    task: str, data: str, site: str, share: str, label: str, positive: str, group: str
+) -> Registered:
+    import os
+
+    from aegis.operations.hospital.folder import Registered
+    from aegis.tasks.task import find_task
+
+    directory = os.environ.get("AEGIS_DATA_DIR", "")
+    path = str(Path(data).absolute()) if data else ""
+    name = find_task(task).name
+    return Registered(name, path, site, share, label, positive, group, directory)
+
+
+def _made(
+    folder: HospitalFolder, registered: Registered, demonstration: bool, secret: str | None
+) -> dict[str, Any]:
+    from aegis.errors import BadInput
+    from aegis.operations.hospital.folder import init as make
+    from aegis.operations.hospital.folder import policy_text
+    from aegis.operations.hospital.policies import for_public_data, strict
+    from aegis.operations.hospital.rows import load
+
+    if demonstration and not registered.demonstration:
+        raise BadInput(
+            "a demonstration's policy lets everything out",
+            "it is for public data, not for rows of your own",
+            "Leave --demonstration out",
+        )
+    dataset = load(registered, "all", 0)
+    policy = for_public_data() if demonstration else strict(registered.task)
+    identity = make(folder, registered, policy_text(folder.name, policy), secret)
+    return {
+        "status": "made",
+        "hospital": folder.name,
+        "folder": str(folder.root),
+        "fingerprint": identity.public.fingerprint,
+        "rows": len(dataset.rows),
+        "source": dataset.source,
+        "schema_sha256": dataset.schema.sha256 if dataset.schema else None,
+    }
+
+
+def _folder(name: str, home: Path | None) -> HospitalFolder:
+    from aegis.identity.identity import checked_name
+    from aegis.operations.hospital.folder import HospitalFolder
+    from aegis.store.home import Home
+
+    checked_name(name)
+    return HospitalFolder(home or Home.from_environment().root / "hospitals" / name, name)
+
+
+def _money(found: dict[str, Any]) -> str:
+    total, spent = found["epsilon_total"], found["spent"]
+    if total is None:
+        return f"epsilon {spent:.3f} spent; the policy sets no limit"
+    return f"epsilon {spent:.3f} of {total:g} spent, {found['left']:.3f} left"
+
+
+def _line(said: dict[str, Any]) -> str:
+    match said["event"]:
+        case "answered":
+            why = f": {said['reason']}" if "reason" in said else ""
+            return f"round {said['round']:<4} {said['asked']} -> {said['sent']}{why}"
+        case "line":
+            return f"line       {said['status']}"
+        case kind:
+            return f"{kind:<10} {said.get('hospital', '')}"

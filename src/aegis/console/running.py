@@ -1,0 +1,107 @@
+"""The coordinator's process from its first line to its last: courier, console, runs, and an end."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from aegis.console.coordinator_api import coordinator_api
+from aegis.console.listening import Listening, loopback, token_at
+from aegis.events import Event
+from aegis.events import as_json as event_json
+from aegis.operations.coordinator.coordinator import Coordinator
+from aegis.operations.coordinator.office import Office
+from aegis.operations.roads import Place, courier
+from aegis.store.home import Home
+
+TOKEN = "console.token"  # noqa: S105  (a file's name)
+
+
+@dataclass(frozen=True)
+class Telling:
+    """Short lines for people, or one JSON object each for programs; never a patient's value."""
+
+    as_json: bool
+
+    def __call__(self, **said: Any) -> None:
+        if self.as_json:
+            print(json.dumps(said), flush=True)
+        else:
+            print(said.pop("text", None) or _line(said), flush=True)
+
+    def event(self, event: Event) -> None:
+        if self.as_json:
+            print(json.dumps(event_json(event)), flush=True)
+        else:
+            print(_line(event_json(event)), flush=True)
+
+
+def run_coordinator(
+    *,
+    host: str,
+    port: int,
+    road: str,
+    road_port: int = 0,
+    public_host: str = "",
+    federation: str = "federation",
+    passphrase: str | None = None,
+    as_json: bool = False,
+    server: str = "",
+    stop: threading.Event | None = None,
+    ready: Callable[[Coordinator, Listening], None] | None = None,
+) -> None:
+    """Until ``stop`` is set or a signal comes. Raises ``BadInput`` where a port is taken, or
+    another coordinator runs on the same data root."""
+    telling = Telling(as_json)
+    called = public_host or ("localhost" if loopback(host) else host)
+    home = Home.from_environment()
+    office = Office(home, passphrase).open(federation, [called])
+    place = Place(host, road_port, called)
+    engine = courier(road, home, office.trust, place, server)
+    stopping = stop or _signals()
+    trust = None if loopback(host) else office.trust
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    with Coordinator(office, road, engine, [telling.event]) as coordinator:
+        token = token_at(home.keys / TOKEN)
+        with Listening(coordinator_api(coordinator, token), host, port, trust) as listening:
+            office.announce(f"{called}:{listening.port}")
+            telling(
+                event="listening",
+                url=listening.url,
+                road=road,
+                federation=office.registrar.membership.federation,
+                text=f"{office.registrar.membership.federation} is at {listening.url} ({road})",
+            )
+            if not as_json:
+                print("Research use only. Not medical software. Not independently audited.")
+                print("Invite a hospital:  aegis coordinator invite NAME")
+                print("Start a run:        aegis run PLAN.yaml --coordinator " + listening.url)
+                bearer = f"-H 'Authorization: Bearer {token}'"
+                print(f"Look:               curl {bearer} {listening.url}/api/state", flush=True)
+            if ready is not None:
+                ready(coordinator, listening)
+            while not stopping.wait(0.5):
+                pass
+    telling(event="stopped", text="The coordinator has stopped; what was going on waits on disk.")
+
+
+def _signals() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _line(said: dict[str, Any]) -> str:
+    kind = str(said.get("event", ""))
+    rest = {key: value for key, value in said.items() if key in _SHOWN and value not in (None, "")}
+    return f"{kind:<18} " + "  ".join(f"{key} {value}" for key, value in rest.items())
+
+
+_SHOWN = ("run", "round", "hospital", "name", "reason", "status", "rounds")

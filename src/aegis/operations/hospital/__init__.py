@@ -1,0 +1,1 @@
+"""A hospital as a process: its folder, its rows for a plan, joining, and answering for ever."""

@@ -1,0 +1,30 @@
+"""Two policies to begin with: the strict one of a real hospital, and one for public data."""
+
+from __future__ import annotations
+
+from aegis.hospital.policy import ANY, Policy
+
+PLENTY = 1000.0  # epsilon, where nothing is to be protected
+
+
+def strict(task: str) -> Policy:
+    """A person approves each plan, sums are sealed, noise is asked for, and epsilon is 1 in all."""
+    return Policy(tasks=(task,))
+
+
+def for_public_data() -> Policy:
+    """Everything is let in and shared: these rows are public anyway."""
+    return Policy(
+        tasks=(ANY,),
+        plugins=(ANY,),
+        approval="automatic",
+        trust=("open", "masked", "grouped"),
+        mechanisms=("none", "dp_sgd", "local_update", "distributed"),
+        epsilon_total=PLENTY,
+        epsilon_per_run=PLENTY,
+        epsilon_cap=PLENTY,
+        minimum_rows=0,
+        queries="allowed",
+        scores="shared",
+        demonstration=True,
+    )
