@@ -14,7 +14,7 @@ PART ?=
 demo: $(VENV)/.core
 	@$(BIN)/aegis demo
 
-test: $(VENV)/.all $(VENV)/.browser $(VENV)/.java
+test: $(VENV)/.all $(VENV)/.browser $(VENV)/.java $(VENV)/.prosody
 	$(BIN)/python -m pytest -n 2
 
 check: $(VENV)/.all
@@ -68,7 +68,16 @@ $(VENV)/.java: $(VENV)/.python
 	  echo "no Java here: Spark tests will skip"
 	@touch $@
 
+# The XMPP road is tested through a real Prosody; without one its tests skip.
+$(VENV)/.prosody: $(VENV)/.python
+	@command -v prosody >/dev/null 2>&1 || { \
+	  test "$$(id -u)" = 0 && command -v apt-get >/dev/null 2>&1 && \
+	  echo "installing Prosody for the XMPP tests (once) ..." && \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq prosody </dev/null >/dev/null 2>&1; } || \
+	  echo "no Prosody here: XMPP tests will skip"
+	@touch $@
+
 $(VENV)/.all: $(VENV)/.python pyproject.toml
 	@echo "installing everything the tests need (once) ..."
-	@$(PIP) install -e ".[dev,spark,postgres,torch,simulation]"
+	@$(PIP) install -e ".[dev,spark,postgres,torch,simulation,xmpp]"
 	@touch $@ $(VENV)/.core

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from aegis.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from aegis.errors import AegisError as AegisError
     from aegis.plan import Plan as Plan
     from aegis.simulation.local import run as run
     from aegis.store.predictor import load as load
 
-__version__ = "0.1.0"
 __all__ = ["AegisError", "Plan", "__version__", "load", "run"]
 
 _HOMES = {

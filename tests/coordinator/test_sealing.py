@@ -10,7 +10,13 @@ from aegis import codec, states
 from aegis.coordinator.sealing import sealed
 from aegis.coordinator.steps import asks, step
 from aegis.errors import RunAborted
-from aegis.events import HospitalAbsent, ReplyQuarantined, RoundAggregated, SumOpened
+from aegis.events import (
+    HospitalAbsent,
+    HospitalFlagged,
+    ReplyQuarantined,
+    RoundAggregated,
+    SumOpened,
+)
 from aegis.hospital.node import Node
 from aegis.hospital.policy import Policy
 from aegis.hospital.site import VolatileMemory
@@ -335,3 +341,43 @@ def test_a_hospital_lost_after_the_last_round_does_not_cost_the_final_scores():
     final, _, _ = _run(_plan(), cut, policy=summed)
     assert len(final.sealed.hospitals) == 5
     assert np.array_equal(final.sealed.histogram, whole.sealed.histogram)
+
+
+@pytest.mark.parametrize("liar", ["hospital_02", None])
+def test_a_liar_inside_a_group_is_flagged_with_its_group_and_does_not_move_the_model(liar):
+    """Real nodes, groups of three drawn anew each round: the coordinator sees group sums only."""
+    guard = {
+        "robust_aggregation.enabled": True,
+        "robust_aggregation.method": "centered_clipping",
+        "robust_aggregation.enable_detection": True,
+        "robust_aggregation.num_byzantine": 1,
+    }
+    keys = {"federated.num_clients": 15, "federated.partition.by": "iid", "trust": "grouped"}
+    learning = {"training.solver": "gradient", "training.learning_rate": 1.0}
+    plan = _plan(**keys, **guard, **learning)
+    federation = Federation.of(plan, None)
+    nodes = _nodes(federation)
+    if liar is not None:
+        honest = nodes[liar]._learning.update
+
+        def scaled(work, trained, account):
+            reply = honest(work, trained, account)
+            return replace(reply, vector=-20 * reply.vector)
+
+        nodes[liar]._learning.update = scaled
+    told = []
+    final = federate(
+        federation.study, "run", Road(nodes, lambda _, one: one), Forgetful(), [told.append]
+    )
+    flags = [event for event in told if isinstance(event, HospitalFlagged)]
+    if liar is None:
+        assert len(flags) <= 1
+        return
+    caught = {event.round for event in flags if liar in event.hospital.split(" + ")}
+    assert caught == {1, 2, 3}
+    assert all(len(event.hospital.split(" + ")) >= 3 for event in flags)
+    groups = {event.hospital for event in flags if liar in event.hospital.split(" + ")}
+    assert len(groups) >= 2, "groups are drawn anew, so the liar stands out over the rounds"
+    clean, _, _ = _run(plan)
+    truth, moved = clean.progress.weights, final.progress.weights
+    assert np.linalg.norm(moved - truth) < 0.5 * np.linalg.norm(truth)

@@ -10,7 +10,6 @@ from aegis.errors import BadInput, RunAborted
 from aegis.evaluation.classes import (
     DRAWN,
     against_the_rest,
-    by_class,
     called,
     examples_of,
     fault_of_counts,
@@ -155,6 +154,9 @@ def test_what_was_right_alone_keeps_accuracy_and_nothing_else():
     for name in ("accuracy", "balanced_accuracy", "top_3_accuracy", "examples"):
         assert left[name] == whole[name]
     assert {left[name] for name in ("auc", "average_precision", "f1", "log_loss")} == {None}
+    mixed = metrics(tableau + coarse, None)  # of one hospital the bins are known, of one not
+    assert mixed["accuracy"] == whole["accuracy"]
+    assert mixed["auc"] is None
 
 
 @pytest.mark.parametrize("over", ["pooled", "hospitals"])
@@ -173,21 +175,3 @@ def test_there_is_no_interval_where_rows_are_not_told_apart():
     tableau, _ = score(*patients(5, 60))
     assert interval([tableau], "auc") is None
     assert interval([np.zeros_like(tableau)], "accuracy") is None
-
-
-def test_rare_classes_have_no_line_of_their_own():
-    logits, labels = patients(6, 400)
-    kept = (labels < 4) | (np.cumsum(labels >= 4) <= 12)
-    logits, labels = logits[kept], labels[kept]
-    tableau, _ = score(logits, labels)
-    found = by_class(tableau, list("abcdef"), minimum=10)
-    assert [row["name"] for row in found["classes"]] == list("abcd")
-    assert found["rarer"]["classes"] == 2
-    assert found["rarer"]["examples"] == 12
-    lines = np.array(found["confusion"])
-    assert lines.shape == (4, 5)
-    assert lines.sum(axis=1) == pytest.approx(1)
-    assert np.diagonal(lines) == pytest.approx([r["recall"]["value"] for r in found["classes"]])
-    few = by_class(score(logits[:8], labels[:8])[0], list("abcdef"), minimum=10)
-    assert few["rarer"]["examples"] is None
-    assert few["confusion"] is None

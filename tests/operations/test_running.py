@@ -12,6 +12,7 @@ from aegis.operations.hospital.policies import strict
 from aegis.operations.hospital.process import budget, last_sent, status
 from aegis.plan import load_plan
 from aegis.simulation import local
+from aegis.tasks.question import Question
 from tests.operations.here import Here
 
 NAMES = tuple(f"hospital_{number:02d}" for number in range(1, 5))
@@ -197,3 +198,22 @@ def test_the_coordinator_needs_the_columns_beforehand(here):
     wanted = load_plan(None, said | {"privacy.enabled": "false"}).plan
     with pytest.raises(BadInput, match="columns"):
         here.coordinator.submit(wanted)
+
+
+def test_a_question_is_answered_with_noise_and_charged_once_by_policy(here):
+    made(here, NAMES[:3])
+    careful = strict("breast_cancer")
+    here.make(NAMES[3], Registered("breast_cancer", share="4/4"), careful)
+    here.serve(*NAMES)
+    asked = Question("count", (), None, "")
+    wanted = plan()
+    first = here.coordinator.ask(wanted, asked, 0.3)
+    again = here.coordinator.ask(wanted, asked, 0.3)
+    assert first["cells"] == again["cells"]
+    assert first["cells"][0]["count"] == pytest.approx(427, abs=150)
+    assert first["privacy"]["private"]
+    states = {one["name"]: one["status"] for one in first["hospitals"]}
+    assert states == dict.fromkeys(NAMES[:3], "answered") | {NAMES[3]: "refused"}
+    assert 0 < budget(here.folder(NAMES[0]))["spent"] < 0.6
+    assert budget(here.folder(NAMES[3]))["spent"] == 0
+    assert len((here.root / "coordinator" / "logs" / "queries.jsonl").read_text().split("\n")) == 3

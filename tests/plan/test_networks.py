@@ -37,6 +37,7 @@ def test_private_networks_take_noisy_steps_and_tell_nothing_else():
     assert find_faults(plan) == ()
     assert (plan.privacy.mechanism, plan.training.solver) == ("dp_sgd", "sgd")
     assert plan.training.local_steps == 1
+    assert plan.model.activation == "tanh"
     assert not plan.training.local_odds
     epochs = Plan(model={"name": "simple_cnn"}, privacy={"enabled": True},
                   training={"local_epochs": 2})  # fmt: skip
@@ -46,8 +47,8 @@ def test_private_networks_take_noisy_steps_and_tell_nothing_else():
 
 
 def test_more_than_two_classes_have_no_odds():
-    assert not recipe("resnet18", False, 5)["training.local_odds"]
-    assert recipe("mlp", False) == {}
+    assert not recipe("resnet18", "none", 5)["training.local_odds"]
+    assert recipe("mlp") == {}
 
 
 def test_scattering_is_what_images_are_by_default():
@@ -70,6 +71,7 @@ def test_scattering_is_what_images_are_by_default():
         ({"task": "pneumonia", "model": {"name": "cnn1d"}}, "takes a signal, and pneumonia"),
         ({"model": {"name": "simple_cnn", "hidden": (3,)}}, "has layers of its own"),
         ({"model": {"name": "simple_cnn", "dropout": (0.1, 0.2)}}, "one rate, before its last"),
+        ({"model": {"name": "resnet18", "activation": "tanh"}}, "activation is for simple_cnn"),
         ({"model": {"name": "simple_cnn", "init": "zeros"}}, "keeps all units of simple_cnn alike"),
         (
             {"model": {"name": "simple_cnn"}, "training": {"solver": "gradient"}},

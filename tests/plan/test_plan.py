@@ -127,12 +127,12 @@ def test_a_plug_in_that_cannot_be_loaded_is_named(plug_ins, task):
         ({}, "breast_cancer"),
         ({"model": {"name": "simple_cnn"}}, "pneumonia"),
         ({"model": {"name": "densenet121"}}, "pneumonia"),
-        ({"model": {"name": "cnn1d"}}, "breast_cancer"),
+        ({"model": {"name": "cnn1d"}}, "ecg"),
         ({"model": {"name": "mlp"}, "task": None}, "breast_cancer"),
         ({"model": {"name": "resnet18"}, "task": "heart"}, "heart"),
     ],
 )
-def test_without_a_task_an_image_network_means_pneumonia(asked, task):
+def test_without_a_task_an_image_network_means_pneumonia_and_one_for_signals_ecg(asked, task):
     assert Plan(**asked).task == task
 
 

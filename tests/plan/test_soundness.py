@@ -300,14 +300,14 @@ def test_numbers_of_the_papers():
 
 
 PROMISED = {
-    "model.name: resnet18": {**SOUND, "model.name": "resnet18"},
+    "model.num_classes: 500": {**SOUND, "model.num_classes": 500},
 }
 
 
 @pytest.mark.parametrize("what", PROMISED)
 def test_what_is_promised_is_said_not_to_be_here_yet(what):
-    [sentence] = [fault.sentence(PROMISED[what]) for fault in find_faults(Plan(**PROMISED[what]))]
-    assert sentence.startswith(f"{what} is not in this version yet; use ")
+    found = [fault.sentence(PROMISED[what]) for fault in find_faults(Plan(**PROMISED[what]))]
+    assert any(one.startswith(f"{what} is not in this version yet; use ") for one in found)
 
 
 @pytest.mark.parametrize("key", ["data.label", "data.positive", "data.group"])
@@ -374,7 +374,7 @@ def test_a_misspelt_name_gets_the_nearest_one(asked, beginning, ending):
 
 
 def test_all_faults_of_a_plan_come_at_once():
-    asked = {"trust": "masked", "federated.quorum": 9, "model.name": "cnn1d", "task": "eczema"}
+    asked = {"trust": "masked", "federated.quorum": 9, "model.name": "cnn9d", "task": "eczema"}
     with pytest.raises(PlanError) as caught:
         check_plan(Plan(**asked))
     assert len(caught.value.faults) == 3

@@ -228,3 +228,46 @@ def _kill(pid: int) -> None:
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return probe.getsockname()[1]
+
+
+@pytest.mark.parametrize("example", ["heart_four_centres", "wisconsin"])
+def test_flwr_run_ends_with_the_model_of_one_process(tmp_path, example) -> None:
+    from aegis.plan import load_plan
+    from aegis.simulation.local import run
+
+    path = ROOT / "examples" / f"{example}.yaml"
+    plan = load_plan(path).plan
+    data = os.environ.get("AEGIS_DATA_DIR", "")
+    if example.startswith("heart") and not data:
+        pytest.skip("needs AEGIS_DATA_DIR")
+    directory = Path(data) if data else None
+    here = run(plan, home=tmp_path / "here", data_directory=directory, compare=False, audit=False)
+    beside = Path(sys.executable).parent
+    environment = {
+        **os.environ,
+        "FLWR_HOME": str(tmp_path / "flower"),
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "FLWR_DISABLE_UPDATE_CHECK": "1",
+        "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+        "PATH": f"{beside}:{os.environ['PATH']}",
+    }
+    (tmp_path / "flower").mkdir()
+    said = f'plan="{path}" home="{tmp_path / "there"}" data-dir="{data}"'
+    nodes = f"num-supernodes={len(here.document['hospitals'])}"
+    try:
+        ran = subprocess.run(
+            [
+                str(beside / "flwr"),
+                *("run", ".", "--stream", "-c", said, "--federation-config", nodes),
+            ],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+    finally:
+        for pid, line in commands():
+            if str(tmp_path) in line:
+                _kill(pid)
+    assert f"model_sha256 {here.model_sha256}" in ran.stdout, ran.stdout + ran.stderr

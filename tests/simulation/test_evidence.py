@@ -13,13 +13,13 @@ from aegis.events import Exported, KeyChanged, RunSealed
 from aegis.identity.keyfile import Keys
 from aegis.identity.keys import SigningKey
 from aegis.simulation import local
-from aegis.simulation.audit_trail import enter_own
 from aegis.simulation.evidence import gathered, logged, verify_home
 from aegis.simulation.evidence_file import exported, imported
 from aegis.simulation.seals import keys_of_run
 from aegis.store.audit_log import AuditLog
 from aegis.store.checkpoint import OWN
 from aegis.store.home import Home
+from aegis.store.outcome import enter_own
 from aegis.store.verification import verify
 from tests.simulation.tampering import MUTATIONS, SLOW, Victim, checked, found_and_named
 

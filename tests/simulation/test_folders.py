@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from aegis.cli.app import run_command
-from aegis.errors import PlanError
+from aegis.errors import BadInput, PlanError
 from aegis.hospital.site import MOST_KEPT, Designs, Site
 from aegis.plan import load_plan
 from aegis.plan.own_data import of_images, positive
@@ -157,8 +157,8 @@ def test_look_alikes_run_without_a_file_and_privately(tmp_path, task):
     document = run(plan, compare=False, audit=False, files=False).document
     assert document["data"]["synthetic"] is True
     assert "SYNTHETIC" in document["data"]["source"]
-    assert document["privacy"]["enabled"] is bool(private)
-    assert not private or document["privacy"]["epsilon"] <= 8.001
+    epsilon = document["privacy"].get("epsilon")
+    assert epsilon is None if not private else epsilon <= 8.001
 
 
 def test_images_travel_as_far_whichever_task_they_belong_to():
@@ -229,3 +229,24 @@ def test_where_data_come_from_is_said_for_every_task(tmp_path, aegis, monkeypatc
     for task in ("images", "breast_cancer"):
         assert "nothing to fetch" in aegis("data", "fetch", task)[2]
     assert "There is one for vitals, glaucoma" in aegis("data", "sample", "heart")[2]
+
+
+def test_more_than_two_classes_of_pictures_are_learned_together(tmp_path, monkeypatch):
+    for number, word in enumerate(("normal", "mild", "severe")):
+        for at in range(20):
+            pixels = striped(100 * number + at, number == 1)
+            if number == 2:
+                pixels = np.random.default_rng(at).integers(0, 256, (40, 40), dtype=np.uint8)
+            written(tmp_path / "own" / word / f"{at}.png", png(pixels))
+    said = {"task": "images", "data.path": str(tmp_path / "own"), "data.pixels": "28"}
+    with pytest.raises(BadInput, match=r"Set model\.num_classes: 3"):
+        Federation.of(load_plan(None, said).plan, None)
+    said |= {"model.num_classes": "3", "trust": "open"}
+    with monkeypatch.context() as patched:
+        patched.setattr(image_features, "COMPONENTS", 1000)
+        with pytest.raises(PlanError, match=r"newton sends .* numbers for the 3,003 weights"):
+            load_plan(None, said)
+    sgd = {"training.solver": "sgd", "training.learning_rate": "2", "federated.num_rounds": "8"}
+    document = run(load_plan(None, said | sgd).plan, compare=False, audit=False, files=False)
+    assert document.document["data"]["classes"] == ["normal", "mild", "severe"]
+    assert document.accuracy > 0.6

@@ -1,6 +1,7 @@
 """Federations that tell three diagnoses apart, over every road and with every protection."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from aegis.hospital.node import Node
 from aegis.hospital.release import Account
 from aegis.plan import Plan
 from aegis.privacy.filters import Cap
+from aegis.simulation import local
 from aegis.simulation.accounts import PUBLIC
 from aegis.simulation.comparison import Fitted, pooled_site
 from aegis.simulation.holdings import label_skew
@@ -201,3 +203,45 @@ def test_class_weights_find_more_of_the_rare_class():
 
     assert recalls(weighted)[2] > recalls(plain)[2]
     assert recalls(weighted)[0] < recalls(plain)[0]
+
+
+def test_a_whole_run_says_of_three_classes_what_it_can_and_why_not_the_rest(tmp_path, monkeypatch):
+    changes = {"training.solver": "newton", "training.learning_rate": 0.05, "training.l2": 1.0}
+    plan = Plan(**{**SOUND, **changes, "fairness.attributes": ("sex",)})
+    whole = Federation.dealt(plan, dataset())
+    monkeypatch.setattr(Federation, "of", lambda plan, directory: whole)
+    found = local.run(plan, home=tmp_path, audit=False, leave_one_out=True).document
+    assert found["data"]["classes"] == list(NAMES)
+    assert [row["label"] for row in found["table_one"]["rows"]][1:4] == list(NAMES)
+    assert "no one odds ratio" in found["odds_ratios_reason"]
+    assert "one condition" in found["usefulness_reason"]
+    by_sex = next(a for a in found["fairness"]["attributes"] if a["attribute"] == "sex")
+    assert list(by_sex["measures"]) == ["accuracy_parity"]
+    assert set(by_sex["groups"][0]) <= {"group", "withheld", "examples", "accuracy"}
+    right = sum(g["accuracy"]["value"] * g["examples"] for g in by_sex["groups"])
+    assert right == pytest.approx(found["global"]["accuracy"] * found["global"]["examples"])
+    assert len(found["comparison"]["hospitals"]) == 4
+    assert found["comparison"]["hospitals"][0]["personal"]["method"] == "fine-tuning"
+    assert found["pooled"]["accuracy"] == pytest.approx(found["global"]["accuracy"], abs=0.03)
+    assert len(found["leave_one_out"]["hospitals"]) == 4
+    page = Path(found["files"]["report"]).read_text(encoding="utf-8")
+    assert "Which classes does it tell apart" in page
+    assert "n/a: more than two classes" in page
+    assert "Among the three likeliest" not in page  # of three, everybody is
+
+
+def test_a_model_of_two_classes_is_no_start_for_three(tmp_path, monkeypatch):
+    two = replace(SCHEMA, classes=())
+    rows = dataset().rows
+    binary = Dataset(
+        Rows(rows.inputs, (rows.labels > 0).astype(np.int64), rows.attributes), "", schema=two
+    )
+    plan = Plan(**{**SOUND, "model.num_classes": 2})
+    whole = Federation.dealt(plan, binary)
+    monkeypatch.setattr(Federation, "of", lambda plan, directory: whole)
+    first = local.run(plan, home=tmp_path, audit=False, compare=False, files=False)
+    three = Plan(**{**SOUND, "model.start": first.model_sha256})
+    other = Federation.dealt(three, dataset())
+    monkeypatch.setattr(Federation, "of", lambda plan, directory: other)
+    with pytest.raises(BadInput, match="its columns are not those of"):
+        local.run(three, home=tmp_path, audit=False, compare=False, files=False)

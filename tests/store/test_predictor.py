@@ -208,16 +208,21 @@ def test_a_model_of_site_standardisation_asks_for_the_hospitals_own_rows():
     assert np.allclose(local.prepared(dict(ROWS.inputs))[:, 0].mean(), 0)
 
 
-def test_images_come_as_an_array():
+def test_images_come_as_an_array_or_its_file(tmp_path):
     schema = Schema(image=Picture(8, 8))
     for given_rows, said in (
         (np.zeros((2, 9, 9)), "8 x 8"),
         (np.zeros((0, 8, 8)), "8 x 8"),
-        ("x.csv", "no images"),
+        ("x.csv", "cannot be read as images"),
     ):
         with pytest.raises(DataError, match=said):
             patients(given_rows, schema)
     assert len(patients(np.zeros((8, 8)), schema).rows) == 1
+    np.save(tmp_path / "images.npy", np.ones((3, 8, 8)))
+    assert len(patients(tmp_path / "images.npy", schema).rows) == 3
+    np.save(tmp_path / "objects.npy", np.array([{}], dtype=object))
+    with pytest.raises(DataError, match="cannot be read as images"):
+        patients(tmp_path / "objects.npy", schema)
 
 
 @settings(max_examples=200)
@@ -273,6 +278,31 @@ def test_the_onnx_graph_predicts_the_same(hidden, outputs):
     expected = predictor.predict_proba(dict(ROWS.inputs))
     assert np.allclose(found, expected if outputs > 1 else expected[:, 1:], atol=1e-6)
     assert {p.key for p in graph.metadata_props} >= {"sha256", "inputs", "preparation"}
+
+
+@pytest.mark.engine
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_network_of_images_predicts_from_its_file_and_from_its_onnx_graph(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("torch")
+    from onnx.reference import ReferenceEvaluator
+
+    from aegis.tasks.networks.network import Network
+    from aegis.tasks.pixels import Pixels
+
+    schema = Schema(image=Picture(16, 16))
+    prepared = Pixels.of(schema.image)
+    net = Network("simple_cnn", prepared.shape)
+    weights = net.initial(3)
+    card = card_of(net, weights, prepared, schema)
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(with_card(net, weights, json.dumps(card)))
+    predictor = aegis.load(path)
+    images = RNG.integers(0, 256, (5, 16, 16), dtype=np.uint8)
+    graph = onnx.load_from_string(onnx_bytes(net, weights, card))
+    design = predictor.prepared(images).astype(np.float32).reshape(5, -1)
+    (found,) = ReferenceEvaluator(graph).run(None, {"inputs": design})
+    assert np.allclose(found, predictor.predict_proba(images)[:, 1:], atol=1e-6)
 
 
 def test_without_onnx_the_export_names_the_extra(monkeypatch):

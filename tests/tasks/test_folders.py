@@ -13,6 +13,7 @@ from aegis.errors import DataError
 from aegis.simulation.partition import partition
 from aegis.tasks.breast_cancer import breast_cancer
 from aegis.tasks.folders import gathering
+from aegis.tasks.folders.checking import examine_images
 from aegis.tasks.folders.images import images
 from aegis.tasks.folders.listing import Wanted, listed
 from aegis.tasks.folders.looking import contents
@@ -180,17 +181,8 @@ def test_one_picture_with_two_labels_is_refused(tmp_path):
 @settings(max_examples=100, deadline=None)
 def test_groups_are_the_connected_ones(pairs):
     """Pictures are joined by a person or by being the same, and by nothing else."""
-    from aegis.tasks.folders.listing import Filed
-    from aegis.tasks.folders.looking import Seen
-
-    seen = [
-        Seen(
-            Filed(os.devnull, str(at), "x", patient=str(person) if person else ""),
-            np.full((2, 2), picture, np.uint8), 2, 2, 8, "PNG", b"",
-        )
-        for at, (person, picture) in enumerate(pairs)
-    ]  # fmt: skip
-    found = gathering.together(seen)
+    keys = [(picture, person or "") for person, picture in pairs]
+    found = gathering.together(keys, ["north"] * len(keys))
     groups = found.tolist() if found is not None else list(range(len(pairs)))
     reached = [{at} for at in range(len(pairs))]
     for _ in pairs:
@@ -198,6 +190,8 @@ def test_groups_are_the_connected_ones(pairs):
             for other, (their, image) in enumerate(pairs):
                 if picture == image or (person and person == their):
                     reached[at] |= reached[other]
+    apart = gathering.together(keys, [str(at) for at in range(len(keys))])
+    assert apart is None  # nobody is in two hospitals
     for at in range(len(pairs)):
         assert {other for other, g in enumerate(groups) if g == groups[at]} == reached[at]
 
@@ -306,16 +300,26 @@ def test_rows_of_a_table_that_lead_nowhere_are_named(tmp_path):
         (lambda p: classes(p, "NORMAL", "NORMAL"), r"every file in data is NORMAL \(6\)"),
         (lambda p: classes(p, "ill", "ill"), r"every file in data is ill \(6\)"),
         (lambda p: classes(p, "a", "b"), r"nobody said which.*data\.positive"),
-        (
-            lambda p: classes(classes(p, "a", "b"), "c", "normal", seed=50),
-            "several diagnoses, of which one is told from the rest",
-        ),
     ],
 )
 def test_a_folder_that_cannot_be_learned_from_says_why(tmp_path, make, sentence):
     make(tmp_path / "data")
     with pytest.raises(DataError, match=sentence):
         load(tmp_path / "data")
+
+
+def test_several_classes_are_told_apart_or_one_from_the_rest(tmp_path):
+    classes(classes(tmp_path, "B_dense", "a_mild"), "Z", "Normal", seed=50)
+    found = load(tmp_path)
+    assert found.schema.classes == ("Normal", "a_mild", "B_dense", "Z")
+    assert np.bincount(found.rows.labels).tolist() == [3, 3, 3, 3]
+    assert "classes Normal, a_mild, B_dense, Z" in found.source
+    one = load(tmp_path, positive="Z")
+    assert one.schema.classes == ()
+    assert one.rows.labels.sum() == 3
+    with pytest.raises(DataError, match=r"several diagnoses, of which one is told from the rest"):
+        load(tmp_path, pneumonia)
+    assert "4 classes: data.positive tells one" in str(examine_images(tmp_path).remarks)
 
 
 def test_limits_come_before_memory(tmp_path, monkeypatch):

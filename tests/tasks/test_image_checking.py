@@ -71,7 +71,7 @@ def test_every_fault_is_counted_and_named_and_there_is_no_plan(tmp_path):
     assert {"file": "NORMAL/bomb.png", "what": "it has too many pixels; at most 67,108,864"} in (
         found.as_json()["faults"]
     )
-    assert "the same picture as NORMAL/turned.png, of the other class" in said(found, "faults")
+    assert "the same picture as NORMAL/turned.png, of another class" in said(found, "faults")
     assert found.plan == ""
     lines = "\n".join(found.lines())
     assert "Must be mended (27):" in lines

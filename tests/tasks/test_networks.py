@@ -117,7 +117,7 @@ def test_vectors_and_tensors_of_another_model_are_refused():
     tensors = net.tensors(net.initial(0))
     with pytest.raises(BadInput, match="conv1"):
         net.flat({name: value for name, value in tensors.items() if name != "conv1.weight"})
-    with pytest.raises(BadInput, match="head.bias"):
+    with pytest.raises(BadInput, match=r"head\.bias"):
         net.flat({**tensors, "head.bias": np.zeros(3)})
 
 

@@ -134,6 +134,19 @@ def test_a_hospitals_own_odds_stand_beside_its_logits():
     assert np.abs(found - plainly(this)).max() > 1e-4
 
 
+def test_a_class_that_counts_twice_is_as_if_its_rows_stood_there_twice():
+    once = job(rows=20, batch_size=100, local_steps=1, class_weights=(1.0, 2.0))
+    twice = np.concatenate([np.arange(20), np.flatnonzero(once.labels)])
+    again = replace(
+        job(rows=20, batch_size=100, local_steps=1),
+        design=once.design[twice],
+        labels=once.labels[twice],
+        learning_rate=0.05 * len(twice) / 20,
+    )
+    difference = DeepTrainer().train(once).vector - DeepTrainer().train(again).vector
+    assert np.abs(difference).max() < 1e-6
+
+
 def private(this, multiplier=1.0, clip=1.0, rate=0.5):
     return replace(this, private=DpSgd(clip, multiplier, rate, len(batches(this))))
 

@@ -73,7 +73,7 @@ doctor.register(app)
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from aegis import __version__
+        from aegis.version import __version__
 
         typer.echo(f"aegis {__version__}")
         raise typer.Exit

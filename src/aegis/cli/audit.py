@@ -75,11 +75,12 @@ def export(
     import hashlib
 
     from aegis.events import Exported
-    from aegis.simulation.audit_trail import coordinator_key, enter_own
+    from aegis.simulation.audit_trail import coordinator_key
     from aegis.simulation.evidence import gathered
     from aegis.simulation.evidence_file import exported
     from aegis.store.audit_log import AuditLog
     from aegis.store.home import Home, write_whole
+    from aegis.store.outcome import enter_own
 
     home = Home.from_environment()
     name = _run(home, run)

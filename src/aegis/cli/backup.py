@@ -93,7 +93,7 @@ def create(
     note = ""
     if made.open_runs and not with_keys:
         note = (
-            f"{', '.join(made.open_runs)} had not ended, and cannot go on elsewhere without private "
+            f"{', '.join(made.open_runs)} had not ended and cannot go on elsewhere without private "
             "keys: add --encrypt --with-keys for that."
         )
     if as_json:

@@ -39,27 +39,39 @@ def coordinator(
     context: typer.Context,
     host: str = typer.Option("127.0.0.1", help="Where the console listens."),
     port: int = typer.Option(PORT, help="Its port; 0 takes any that is free."),
-    transport: str = typer.Option("flower", help="The road to the hospitals: flower or xmpp."),
+    transport: str = typer.Option(
+        "", help="The road to the hospitals: flower or xmpp [AEGIS_ROAD, or flower]."
+    ),
     road_port: int = typer.Option(0, help="The road's own port; 0 takes the usual one."),
     public_host: str = typer.Option(
         "", help="By which hospitals reach this machine [--host, or localhost]."
     ),
     federation: str = typer.Option("federation", help="The federation's name, at the first start."),
+    letterbox: Path | None = typer.Option(
+        None, help="A folder by which hospitals of this machine enrol; only they may enter it."
+    ),
     passphrase_file: PassphraseFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the coordinator until it is told to stop (Ctrl-C, or SIGTERM)."""
     if context.invoked_subcommand is not None:
         return
+    import os
+
+    from aegis.console import require_web
+
+    require_web()
     from aegis.console.running import run_coordinator
+    from aegis.operations.roads import DEFAULT_ROAD
 
     run_coordinator(
         host=host,
         port=port,
-        road=transport,
+        road=transport or os.environ.get("AEGIS_ROAD") or DEFAULT_ROAD,
         road_port=road_port,
         public_host=public_host,
         federation=federation,
+        letterbox=letterbox,
         passphrase=passphrase(passphrase_file),
         as_json=as_json,
     )

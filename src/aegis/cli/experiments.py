@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from aegis.cli.options import AsJson, answer
-from aegis.events import Event, RoundClosed
 
 if TYPE_CHECKING:
+    from aegis.events import Event
     from aegis.plan import Plan
 
 NAME = "RUN|FILE|latest"
@@ -185,6 +185,8 @@ class Sweeping:
             print(f"run {number} of {of}: {name}", file=sys.stderr)
 
     def __call__(self, event: Event) -> None:
+        from aegis.events import RoundClosed
+
         if self._bar is not None and isinstance(event, RoundClosed):
             self._bar.update(self._rounds, completed=event.round)
 

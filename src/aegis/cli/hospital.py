@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aegis.cli import hospital_process
+from aegis.cli import hospital_process, replica
 from aegis.cli.options import AsJson, answer, passphrase
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def register(app: typer.Typer) -> None:
         epilog='Example:  aegis hospital approve 3fa9c1d2 --hospital north --by "Dr Ada"',
     )(approve)
     hospital_process.register(group)
+    replica.register(group)
     app.add_typer(group, name="hospital")
 
 

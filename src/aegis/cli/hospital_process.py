@@ -151,7 +151,7 @@ def serve(
         signal.signal(number, lambda *_: stop.set())
 
     def told(said: dict[str, Any]) -> None:
-        print(json.dumps(said) if as_json else _line(said), flush=True)
+        print(json.dumps(said) if as_json else spoken(said), flush=True)
 
     run(folder, stop, secret, told)
     told({"event": "stopped", "hospital": hospital})
@@ -283,7 +283,8 @@ def _money(found: dict[str, Any]) -> str:
     return f"epsilon {spent:.3f} of {total:g} spent, {found['left']:.3f} left"
 
 
-def _line(said: dict[str, Any]) -> str:
+def spoken(said: dict[str, Any]) -> str:
+    """One line of a hospital's process, for people."""
     match said["event"]:
         case "answered":
             why = f": {said['reason']}" if "reason" in said else ""
@@ -291,4 +292,4 @@ def _line(said: dict[str, Any]) -> str:
         case "line":
             return f"line       {said['status']}"
         case kind:
-            return f"{kind:<10} {said.get('hospital', '')}"
+            return f"{kind:<10} {said.get('hospital', '')}  {said.get('text', '')}".rstrip()

@@ -99,8 +99,9 @@ def _person(home: Home, name: str) -> Person:
 
 
 def _telling(home: Home) -> Telling:
-    from aegis.simulation.audit_trail import coordinator_key, enter_own
+    from aegis.simulation.audit_trail import coordinator_key
     from aegis.store.audit_log import AuditLog
+    from aegis.store.outcome import enter_own
 
     def tell(event: ModelPromoted) -> None:
         log = AuditLog(home.audit_log)

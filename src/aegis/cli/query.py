@@ -26,6 +26,10 @@ Hospitals = Annotated[int | None, typer.Option("--hospitals", help="How many hos
 Bins = Annotated[int | None, typer.Option("--bins", help="Bins of a number, 1 to 50 [10].")]
 Epsilon = Annotated[float, typer.Option("--epsilon", help="The price at each hospital.")]
 Delta = Annotated[float, typer.Option("--delta", help="The chance that epsilon does not hold.")]
+Elsewhere = Annotated[
+    str | None,
+    typer.Option("--coordinator", metavar="URL", help="Ask the hospitals of this coordinator."),
+]
 WithoutNoise = Annotated[
     bool, typer.Option("--without-noise", help="Exact counts; bundled demonstration data only.")
 ]
@@ -55,11 +59,12 @@ def count(
     hospitals: Hospitals = None,
     settings: Settings = None,
     without_noise: WithoutNoise = False,
+    coordinator: Elsewhere = None,
     as_json: AsJson = False,
 ) -> None:
     """How many patients, or how many of those in --where."""
     price = (epsilon, delta, without_noise)
-    _ask("count", (), None, where, task, hospitals, settings, price, as_json)
+    _ask("count", (), None, where, task, hospitals, settings, price, coordinator, as_json)
 
 
 def histogram(
@@ -72,11 +77,14 @@ def histogram(
     hospitals: Hospitals = None,
     settings: Settings = None,
     without_noise: WithoutNoise = False,
+    coordinator: Elsewhere = None,
     as_json: AsJson = False,
 ) -> None:
     """How many patients by one column."""
     price = (epsilon, delta, without_noise)
-    _ask("histogram", (column,), bins, where, task, hospitals, settings, price, as_json)
+    _ask(
+        "histogram", (column,), bins, where, task, hospitals, settings, price, coordinator, as_json
+    )
 
 
 def crosstab(
@@ -90,11 +98,23 @@ def crosstab(
     hospitals: Hospitals = None,
     settings: Settings = None,
     without_noise: WithoutNoise = False,
+    coordinator: Elsewhere = None,
     as_json: AsJson = False,
 ) -> None:
     """How many patients by two columns at once."""
     price = (epsilon, delta, without_noise)
-    _ask("crosstab", (rows, columns), bins, where, task, hospitals, settings, price, as_json)
+    _ask(
+        "crosstab",
+        (rows, columns),
+        bins,
+        where,
+        task,
+        hospitals,
+        settings,
+        price,
+        coordinator,
+        as_json,
+    )
 
 
 def _ask(
@@ -106,9 +126,9 @@ def _ask(
     hospitals: int | None,
     settings: list[str] | None,
     price: tuple[float, float, bool],
+    coordinator: str | None,
     as_json: bool,
 ) -> None:
-    from aegis.simulation.asking import ask
     from aegis.tasks.question import Question
 
     chosen = {"task": task}
@@ -116,13 +136,21 @@ def _ask(
         chosen["federated.num_clients"] = str(hospitals)
     plan = read_plan(None, chosen | overrides(settings)).plan
     epsilon, delta, without_noise = price
-    document = ask(
-        plan,
-        Question(kind, columns, bins, where or ""),
-        epsilon=epsilon,
-        delta=delta,
-        without_noise=without_noise,
-    )
+    if coordinator is not None:
+        from aegis.console.calling import Calling
+
+        asked = {"kind": kind, "columns": list(columns), "bins": bins, "where": where or ""}
+        document = Calling(coordinator).query(plan, asked | {"epsilon": epsilon, "delta": delta})
+    else:
+        from aegis.simulation.asking import ask
+
+        document = ask(
+            plan,
+            Question(kind, columns, bins, where or ""),
+            epsilon=epsilon,
+            delta=delta,
+            without_noise=without_noise,
+        )
     if as_json:
         answer(document)
     else:

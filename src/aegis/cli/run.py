@@ -158,9 +158,19 @@ def _follow(as_json, start) -> None:  # type: ignore[no-untyped-def]
 
 def _over_a_road(plan: Plan, road: str, as_json: bool) -> None:
     """Courier, coordinator and one process per hospital, for this run."""
+    import signal
+
     from aegis.cli.following import Following
     from aegis.cli.showing import show_result
+    from aegis.console import require_web
+
+    require_web()
     from aegis.console.together import together
+
+    def ended(*_: object) -> None:
+        raise KeyboardInterrupt  # so that the processes that were started are stopped
+
+    signal.signal(signal.SIGTERM, ended)
 
     with (
         Following(quiet=as_json) as follow,

@@ -6,7 +6,7 @@ import http.client
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -15,7 +15,7 @@ from aegis.identity.tls import client_context
 from aegis.plan import Plan
 from aegis.store.home import Home
 
-TIMEOUT_S = 15.0
+TIMEOUT_S, PATIENCE_S = 15.0, 300.0
 LOOK_S = 0.5
 LARGEST = 2**26
 
@@ -43,6 +43,12 @@ class Calling:
     def start(self, plan: Plan) -> str:
         said = {"action": "start", "plan": json.loads(plan.to_json())}
         return str(self._call("POST", "/api/control", said)["run"])
+
+    def query(self, plan: Plan, question: Mapping[str, Any]) -> dict[str, Any]:
+        """``question`` has kind, columns, bins, where, epsilon and delta."""
+        return self._call(
+            "POST", "/api/query", {"plan": json.loads(plan.to_json()), **question}, PATIENCE_S
+        )
 
     def control(self, action: str) -> dict[str, Any]:
         return self._call("POST", "/api/control", {"action": action})
@@ -72,14 +78,16 @@ class Calling:
             time.sleep(LOOK_S)
         return found
 
-    def _call(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+    def _call(
+        self, method: str, path: str, body: object = None, patience_s: float = TIMEOUT_S
+    ) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
         headers = {
             "Authorization": f"Bearer {self._token}",
             "Content-Type": "application/json",
             "Content-Length": str(len(data or b"")),
         }
-        connection = self._connection()
+        connection = self._connection(patience_s)
         try:
             connection.request(method, path, data, headers)
             reply = connection.getresponse()
@@ -96,11 +104,11 @@ class Calling:
             return found
         raise _failure(reply.status, answered, self.url)
 
-    def _connection(self) -> http.client.HTTPConnection:
+    def _connection(self, patience_s: float) -> http.client.HTTPConnection:
         if self._parts.scheme == "http":
-            return http.client.HTTPConnection(self._parts.netloc, timeout=TIMEOUT_S)
+            return http.client.HTTPConnection(self._parts.netloc, timeout=patience_s)
         context = client_context(self._home.root / "tls" / "root.pem")
-        return http.client.HTTPSConnection(self._parts.netloc, timeout=TIMEOUT_S, context=context)
+        return http.client.HTTPSConnection(self._parts.netloc, timeout=patience_s, context=context)
 
 
 class _NotYet(AegisError):

@@ -1,10 +1,11 @@
 """The coordinator over HTTP: hospitals enrol here, scripts start and watch runs here.
 
-    GET  /health              anybody: whether it is alive
+    GET  /health              anybody: whether it is alive, and its clock
     GET  /api/federation      anybody: the federation's public keys
     POST /api/enrol           a hospital with a join code
     GET  /api/state           with the token: where the federation stands
     POST /api/control         with the token: start (with a plan), pause, resume, stop
+    POST /api/query           with the token: a charged question to all hospitals
     GET  /api/results/RUN     with the token: a run's result, 404 until there is one
 
 The token is new at each start; it lies in AEGIS_HOME/keys/console.token for whoever may read that
@@ -16,6 +17,7 @@ from __future__ import annotations
 import hmac
 import json
 import tempfile
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -24,11 +26,13 @@ from fastapi import Depends, FastAPI, Header, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 
-from aegis import __version__
 from aegis.errors import AegisError, BadInput, CheckFailed, RunAborted
 from aegis.identity.enrolment import LARGEST_REQUEST
 from aegis.operations.coordinator.coordinator import Coordinator
 from aegis.plan import Plan, load_plan
+from aegis.report.answers import DELTA, EPSILON
+from aegis.tasks.question import Question
+from aegis.version import __version__
 
 LARGEST_BODY = 2**20
 _SAFE = {
@@ -47,6 +51,20 @@ class Control(BaseModel):
 
     action: Literal["start", "pause", "resume", "stop"]
     plan: dict[str, Any] | str | None = None
+
+
+class Asked(BaseModel):
+    """A question to all hospitals; ``plan`` names the task, ``epsilon`` the price at each."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    plan: dict[str, Any] | str
+    kind: Literal["count", "histogram", "crosstab"]
+    columns: list[str] = []
+    bins: int | None = None
+    where: str = ""
+    epsilon: float = EPSILON
+    delta: float = DELTA
 
 
 def coordinator_api(coordinator: Coordinator, token: str) -> FastAPI:
@@ -90,8 +108,8 @@ def coordinator_api(coordinator: Coordinator, token: str) -> FastAPI:
                 return _answer(400, error)
 
     @app.get("/health")
-    def health() -> dict[str, str]:
-        return {"status": "ok", "aegis": __version__}
+    def health() -> dict[str, Any]:
+        return {"status": "ok", "aegis": __version__, "time": time.time()}
 
     @app.get("/api/federation")
     def federation() -> dict[str, str]:
@@ -129,6 +147,11 @@ def coordinator_api(coordinator: Coordinator, token: str) -> FastAPI:
             raise BadInput(f"there is no run to {wish.action}", way_out="Start one")
         coordinator.command(run, wish.action)
         return {"run": run, "status": wish.action}
+
+    @app.post("/api/query", dependencies=[Depends(known)])
+    def query(asked: Asked) -> dict[str, Any]:
+        wanted = Question(asked.kind, tuple(asked.columns), asked.bins, asked.where)
+        return coordinator.ask(_plan(asked.plan), wanted, asked.epsilon, asked.delta)
 
     @app.get("/api/results/{run}", dependencies=[Depends(known)])
     def result(run: str) -> Response:

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from aegis.console.coordinator_api import coordinator_api
@@ -17,7 +18,9 @@ from aegis.events import Event
 from aegis.events import as_json as event_json
 from aegis.operations.coordinator.coordinator import Coordinator
 from aegis.operations.coordinator.office import Office
-from aegis.operations.roads import Place, courier
+from aegis.operations.coordinator.porter import Porter
+from aegis.operations.letterbox import Letterbox
+from aegis.operations.roads import USUAL_PORTS, Place, courier
 from aegis.store.home import Home
 
 TOKEN = "console.token"  # noqa: S105  (a file's name)
@@ -53,16 +56,19 @@ def run_coordinator(
     passphrase: str | None = None,
     as_json: bool = False,
     server: str = "",
+    letterbox: Path | None = None,
     stop: threading.Event | None = None,
     ready: Callable[[Coordinator, Listening], None] | None = None,
 ) -> None:
-    """Until ``stop`` is set or a signal comes. Raises ``BadInput`` where a port is taken, or
+    """Until ``stop`` is set or a signal comes. ``letterbox`` is a folder by which hospitals of one
+    machine enrol (``aegis.operations.letterbox``). Raises ``BadInput`` where a port is taken, or
     another coordinator runs on the same data root."""
     telling = Telling(as_json)
     called = public_host or ("localhost" if loopback(host) else host)
     home = Home.from_environment()
     office = Office(home, passphrase).open(federation, [called])
-    place = Place(host, road_port, called)
+    box = Letterbox(letterbox).open() if letterbox is not None else None
+    place = Place(host, road_port or USUAL_PORTS.get(road, 0), called)
     engine = courier(road, home, office.trust, place, server)
     stopping = stop or _signals()
     trust = None if loopback(host) else office.trust
@@ -70,24 +76,30 @@ def run_coordinator(
     with Coordinator(office, road, engine, [telling.event]) as coordinator:
         token = token_at(home.keys / TOKEN)
         with Listening(coordinator_api(coordinator, token), host, port, trust) as listening:
-            office.announce(f"{called}:{listening.port}")
+            address = f"{called}:{listening.port}"
+            office.announce(address)
+            porter = None if box is None else Porter(box, coordinator.desk, address)
+            anywhere = host in ("0.0.0.0", "::")  # noqa: S104  (then this machine is one place)
+            url = f"{listening.scheme}://localhost:{listening.port}" if anywhere else listening.url
             telling(
                 event="listening",
-                url=listening.url,
+                url=url,
                 road=road,
                 federation=office.registrar.membership.federation,
-                text=f"{office.registrar.membership.federation} is at {listening.url} ({road})",
+                text=f"{office.registrar.membership.federation} is at {url} ({road})",
             )
             if not as_json:
                 print("Research use only. Not medical software. Not independently audited.")
                 print("Invite a hospital:  aegis coordinator invite NAME")
-                print("Start a run:        aegis run PLAN.yaml --coordinator " + listening.url)
+                print("Start a run:        aegis run PLAN.yaml --coordinator " + url)
                 bearer = f"-H 'Authorization: Bearer {token}'"
-                print(f"Look:               curl {bearer} {listening.url}/api/state", flush=True)
+                trusting = f"--cacert {office.trust.root} " if trust is not None else ""
+                print(f"Look:               curl {trusting}{bearer} {url}/api/state", flush=True)
             if ready is not None:
                 ready(coordinator, listening)
             while not stopping.wait(0.5):
-                pass
+                for name in porter.look() if porter is not None else ():
+                    telling(event="admitted", hospital=name)
     telling(event="stopped", text="The coordinator has stopped; what was going on waits on disk.")
 
 

@@ -114,8 +114,8 @@ def together(
 
 
 def _registered(plan: Plan, directory: Path | None) -> dict[str, Registered]:
-    sites = Federation.of(plan, directory).sites
     where = str(directory or os.environ.get("AEGIS_DATA_DIR", ""))
+    sites = Federation.of(plan, Path(where) if where else None).sites
     names = list(sites)
     if plan.federated.partition.by == "site" and not names[0].startswith("hospital_"):
         return {name: Registered(plan.task, site=name, directory=where) for name in names}

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from aegis.errors import BadInput, RunAborted
 from aegis.evaluation.histogram import BINS, HALF, bins_of
-from aegis.evaluation.intervals import Interval, percentiles, wilson
+from aegis.evaluation.intervals import Interval, percentiles
 from aegis.evaluation.ranked import auc, average_precision
 
 EACH = 500
@@ -154,7 +154,7 @@ def fault_of_tableau(tableau: Counts) -> str | None:
     right, within = np.diagonal(tableau), tableau[:, classes + 1]
     if ((within < right) | (within > of_class)).any():
         return "of some class fewer rows are among the first three than right, or more than all"
-    own, rest = _binned(tableau)
+    own, rest = binned(tableau)
     if not own.any() and not rest.any():
         return None  # noisy counts have no bins
     total = int(of_class.sum())
@@ -164,9 +164,15 @@ def fault_of_tableau(tableau: Counts) -> str | None:
 
 
 def without_bins(tableau: Counts) -> bool:
-    """Whether these are noisy counts: what was right, among the first three and further down."""
-    own, rest = _binned(tableau)
-    return not own.any() and not rest.any() and examples_of(tableau) > 0
+    """Whether these are noisy counts (what was right, among the first three and further down), or
+    a sum with such: figures from bins and calls would then be those of the other rows alone."""
+    return int(binned(tableau)[0].sum()) != examples_of(tableau)
+
+
+def binned(tableau: Counts) -> tuple[Counts, Counts]:
+    """(K, 500) each: the bins of every class's own rows, and of all others."""
+    start = len(tableau) + 2
+    return tableau[:, start : start + EACH], tableau[:, start + EACH :]
 
 
 def class_metrics(tableau: Counts, loss_sum: float | None) -> dict[str, float | None]:
@@ -206,7 +212,7 @@ def class_interval(
     does not tell apart. Rows are drawn anew within each hospital."""
     if metric not in DRAWN:
         return None
-    there = [_judged(one) for one in tableaus if examples_of(one)]
+    there = [judged(one) for one in tableaus if examples_of(one)]
     if not there:
         return None
     cells = np.stack(there)
@@ -221,61 +227,12 @@ def class_interval(
     return percentiles(np.nanmean(_drawn(drawn, metric), axis=1), level)
 
 
-def by_class(tableau: Counts, names: Sequence[str], minimum: int) -> dict[str, Any]:
-    """For a result: ``classes``, the figures of each class with ``minimum`` rows or more; the rarer
-    ones together under ``rarer``; and ``confusion``, which of the classes shown were called which:
-    a line for each, shares of its rows, the last column all classes that are not shown."""
-    classes = len(tableau)
-    of_class = tableau[:, : classes + 1].sum(axis=1)
-    shown = np.flatnonzero(of_class >= max(minimum, 1))
-    coarse = without_bins(tableau)
-    right, within = np.diagonal(tableau), tableau[:, classes + 1]
-    own, rest = _binned(tableau)
-    said = tableau[:, :classes].sum(axis=0)
-    rows = []
-    for c in shown.tolist():
-        n, hit = int(of_class[c]), int(right[c])
-        row: dict[str, Any] = {
-            "name": names[c],
-            "examples": n,
-            "recall": {"value": hit / n, "ci95": list(wilson(hit, n))},
-            "top_3": None if classes <= FIRST else int(within[c]) / n,
-            "precision": None,
-            "auc": None,
-        }
-        if not coarse:
-            row["precision"] = int(right[c]) / int(said[c]) if said[c] else None
-            area = float(auc(rest[c], own[c]))
-            row["auc"] = area if math.isfinite(area) else None
-        rows.append(row)
-    hidden = np.setdiff1d(np.flatnonzero(of_class > 0), shown)
-    rarer = None
-    if len(hidden):
-        n, hit = int(of_class[hidden].sum()), int(right[hidden].sum())
-        told = n >= max(minimum, 1)
-        rarer = {
-            "classes": len(hidden),
-            "examples": n if told else None,
-            "recall": {"value": hit / n, "ci95": list(wilson(hit, n))} if told else None,
-        }
-    matrix = None
-    if not coarse and len(shown):
-        among = tableau[np.ix_(shown, shown)]
-        lines = np.column_stack([among, of_class[shown] - among.sum(axis=1)])
-        matrix = (lines / of_class[shown, None]).tolist()
-    return {"classes": rows, "rarer": rarer, "confusion": matrix, "minimum_cell": minimum}
-
-
-def commonest(tableau: Counts) -> float | None:
-    """The share of the commonest class: the accuracy of calling everybody that."""
-    classes = len(tableau)
-    of_class = tableau[:, : classes + 1].sum(axis=1)
-    return int(of_class.max()) / int(of_class.sum()) if of_class.any() else None
-
-
 def judged(tableau: Counts) -> Counts:
     """(K, 3): of each class how many rows are right, among the first three, further down."""
-    return _judged(tableau)
+    classes = len(tableau)
+    right, within = np.diagonal(tableau), tableau[:, classes + 1]
+    of_class = tableau[:, : classes + 1].sum(axis=1)
+    return np.stack([right, within - right, of_class - within], axis=1)
 
 
 def from_judged(cells: Counts) -> Counts:
@@ -286,13 +243,6 @@ def from_judged(cells: Counts) -> Counts:
     tableau[:, classes] = cells[:, 1] + cells[:, 2]
     tableau[:, classes + 1] = cells[:, 0] + cells[:, 1]
     return tableau
-
-
-def _judged(tableau: Counts) -> Counts:
-    classes = len(tableau)
-    right, within = np.diagonal(tableau), tableau[:, classes + 1]
-    of_class = tableau[:, : classes + 1].sum(axis=1)
-    return np.stack([right, within - right, of_class - within], axis=1)
 
 
 def _drawn(cells: NDArray[np.integer], metric: str) -> NDArray[np.float64]:
@@ -308,12 +258,6 @@ def _drawn(cells: NDArray[np.integer], metric: str) -> NDArray[np.float64]:
         return np.asarray(won / cells.sum(axis=(-1, -2)))
 
 
-def _binned(tableau: Counts) -> tuple[Counts, Counts]:
-    """(K, 500) each: the bins of every class's own rows, and of all others."""
-    start = len(tableau) + 2
-    return tableau[:, start : start + EACH], tableau[:, start + EACH :]
-
-
 def _macro(tableau: Counts) -> tuple[float, float, float, float]:
     classes = len(tableau)
     confusion = tableau[:, :classes]
@@ -321,7 +265,7 @@ def _macro(tableau: Counts) -> tuple[float, float, float, float]:
     used = (said > 0) | (of_class > 0)
     precision = np.where(said > 0, right / np.maximum(said, 1), 0.0)[used]
     f1 = np.where(used, 2 * right / np.maximum(said + of_class, 1), 0.0)[used]
-    own, rest = _binned(tableau)
+    own, rest = binned(tableau)
     with np.errstate(invalid="ignore", divide="ignore"):
         areas, precisions = auc(rest, own), average_precision(rest, own)
     return _mean(precision), _mean(f1), _mean(areas), _mean(precisions)

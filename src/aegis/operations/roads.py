@@ -13,6 +13,7 @@ from aegis.transport.carrier import Courier, Line, Trust
 RoadName: TypeAlias = Literal["flower", "xmpp"]
 ROADS: tuple[str, ...] = get_args(RoadName)
 DEFAULT_ROAD = "flower"
+USUAL_PORTS = {"flower": 8443, "xmpp": 5222}  # a hospital keeps the port that it was told
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from aegis.plan.faults import Edit, Fault
+from aegis.plan.own_data import of_images
 from aegis.plan.plan import Plan, follows_noise_rule
-from aegis.plan.sentences import show
 
 if TYPE_CHECKING:
     from aegis.tasks.task import Schema
@@ -38,7 +38,7 @@ def classes(plan: Plan) -> Iterator[Fault]:
 
 def _of_the_task(plan: Plan) -> Iterator[Fault]:
     schema = _schema(plan)
-    if schema is None:
+    if schema is None or _by_its_files(plan):
         return
     problem = fault_of_classes(plan, schema)
     if problem is not None:
@@ -48,6 +48,7 @@ def _of_the_task(plan: Plan) -> Iterator[Fault]:
 
 def _exact(plan: Plan) -> Iterator[Fault]:
     """Newton sends half a matrix over all weights, which grows with the classes squared."""
+    from aegis.tasks.image_features import COMPONENTS
     from aegis.tasks.models import MOST_CURVED
 
     schema = _schema(plan)
@@ -57,6 +58,8 @@ def _exact(plan: Plan) -> Iterator[Fault]:
         max(len(column.categories) - 1, 0) if column.kind == "category" else 1
         for column in schema.columns
     )
+    if of_images(plan):
+        columns = COMPONENTS
     size = (columns + 1) * plan.model.num_classes
     if size > MOST_CURVED:
         yield Fault(
@@ -98,20 +101,19 @@ def _weights(plan: Plan) -> Iterator[Fault]:
             f"got {len(weights)}",
             (none,),
         )
-    from aegis.tasks.models import HIDDEN
-
-    if plan.model.name not in HIDDEN:
-        yield Fault(
-            (WEIGHTED, "model.name"),
-            f"{WEIGHTED} is for models of tables, and model.name is {show(plan.model.name)}",
-            (none,),
-        )
     if follows_noise_rule(plan):
         yield Fault(
             (WEIGHTED, "training.solver"),
             f"{WEIGHTED} has no part in private full-batch descent, which counts every record once",
             (none,),
         )
+
+
+def _by_its_files(plan: Plan) -> bool:
+    """Whether the classes are known only once the files are read."""
+    from aegis.tasks.task import find_task
+
+    return getattr(find_task(plan.task), "several", False) is True
 
 
 def _schema(plan: Plan) -> Schema | None:

@@ -32,6 +32,11 @@ ENVIRONMENT: Mapping[str, Variable] = {
             "keys/console.token in the data root",
         ),
         Variable(
+            "AEGIS_ROAD",
+            "The road between coordinator and hospitals: flower or xmpp.",
+            "flower; xmpp in docker-compose.yml",
+        ),
+        Variable(
             "AEGIS_PLUGINS_DIR",
             "Where tasks of your own lie, found by name.",
             "plugins in the data root",

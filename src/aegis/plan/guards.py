@@ -88,6 +88,7 @@ def privacy(plan: Plan) -> Iterator[Fault]:
         return
     mechanism = privacy.mechanism
     logistic = plan.model.name == "logistic" and not (plan.model.hidden or plan.model.dropout)
+    logistic = logistic and plan.model.num_classes == 2
     dp_sgd = Edit({"privacy.mechanism": "dp_sgd"})
     if mechanism == "none":
         yield Fault(
@@ -125,7 +126,7 @@ def privacy(plan: Plan) -> Iterator[Fault]:
         yield Fault(
             ("privacy.enabled", "training.solver"),
             "training.solver: newton has no private form here, and privacy.enabled is true",
-            (Edit({"training.solver": "gradient"}), NO_PRIVACY),
+            (Edit({"training.solver": "gradient" if logistic else "sgd"}), NO_PRIVACY),
         )
     if optimizer == "scaffold" and mechanism in ("local_update", "distributed"):
         yield Fault(

@@ -134,6 +134,9 @@ class Model(Section):
         "One dropout rate for each hidden layer; null takes the model's own.",
         "share of units",
     )
+    activation: Literal["relu", "tanh"] | None = key(
+        None, "What follows the convolutions of simple_cnn and cnn1d; null means relu."
+    )
     freeze_backbone: Switch = key(
         False, "Train the last layer of a network only; for models that start from another."
     )
@@ -205,7 +208,7 @@ class Evaluation(Section):
     keep: Literal["last", "best"] = key(
         "last", "Which round's model is kept; best is chosen on validation rows."
     )
-    metric: Literal["auc", "accuracy", "balanced_accuracy", "log_loss"] = key(
+    metric: Literal["auc", "accuracy", "balanced_accuracy", "average_precision", "log_loss"] = key(
         "auc", "What best, patience and plateau look at."
     )
     gate: Annotated[float, Strict(), Field(ge=1, le=1000)] | None = key(

@@ -176,15 +176,23 @@ def _recipe(said: Layer) -> None:
     name = said["model.name"].value if "model.name" in said else None
     if isinstance(name, str):
         classes = said["model.num_classes"].value if "model.num_classes" in said else 2
-        for path, value in recipe(name, _wants_noise(said), classes).items():
-            if path != "training.local_steps" or "training.local_epochs" not in said:
-                said.setdefault(path, Said(value, f"preset of {name}"))
+        keys = recipe(name, _noise_wanted(said), classes, _own_training(said))
+        for path, value in keys.items():
+            said.setdefault(path, Said(value, f"preset of {name}"))
 
 
-def _wants_noise(said: Layer) -> bool:
+def _own_training(said: Layer) -> bool:
+    """Whether somebody said how steps are taken."""
+    return any(path.startswith(("training.", "server.")) for path in said)
+
+
+def _noise_wanted(said: Layer) -> str:
+    """The mechanism that is asked for, by its name or by a budget alone."""
+    asked = any(path in said and said[path].value not in (None, "none") for path in PRIVATE)
     if "privacy.enabled" in said:
-        return said["privacy.enabled"].value is True
-    return any(path in said and said[path].value not in (None, "none") for path in PRIVATE)
+        asked = said["privacy.enabled"].value is True
+    mechanism = said["privacy.mechanism"].value if "privacy.mechanism" in said else "dp_sgd"
+    return str(mechanism) if asked else "none"
 
 
 def preset_of(task: Any) -> Mapping[str, Any]:

@@ -32,28 +32,44 @@ _SIGNALS: Mapping[str, Any] = {
     "training.weight_decay": 0.001,
 }
 _PRIVATE: Mapping[str, Any] = {
-    "federated.num_rounds": 60,
+    "federated.num_rounds": 40,
     "training.solver": "sgd",
     "training.optimizer": "sgd",
+    "training.batch_size": 1024,
     "training.local_steps": 1,
+    "training.learning_rate": 2.0,
+    "training.learning_rate_decay": 0.95,
+    "server.optimizer": "fedavgm",
+}
+_LARGE_PRIVATE: Mapping[str, Any] = {
+    "training.solver": "sgd",
+    "training.optimizer": "sgd",
+    "training.batch_size": 64,
+    "training.learning_rate": 0.5,
 }
 
 
-def recipe(name: str, private: bool, classes: Any = 2) -> Mapping[str, Any]:
-    """The plan keys that this model sets where a plan is silent."""
-    from aegis.tasks.networks import FOR_IMAGES, NETWORKS
+def recipe(
+    name: str, mechanism: str = "none", classes: Any = 2, own: bool = False
+) -> Mapping[str, Any]:
+    """The plan keys that this model sets where a plan is silent; ``mechanism`` is its privacy's.
+    Noisy steps are tuned as a whole: who says anything of the training (``own``) says all of it."""
+    from aegis.tasks.networks import FOR_IMAGES, NETWORKS, SMALL
 
     if name not in NETWORKS:
         return {}
-    if private:
-        return _PRIVATE
-    if name in FOR_IMAGES:
-        return {**_IMAGES, "training.local_odds": classes == 2}
-    return _SIGNALS
+    if mechanism not in ("none", "local_update"):
+        # Signals that are bounded keep gradients within the clip (Papernot et al. 2021).
+        tuned = _PRIVATE if name in SMALL else _LARGE_PRIVATE
+        activation = {"model.activation": "tanh"} if name in SMALL else {}
+        return {**({"training.solver": "sgd"} if own else tuned), **activation}
+    if name not in FOR_IMAGES:
+        return _SIGNALS
+    return {**_IMAGES, "training.local_odds": classes == 2 and mechanism == "none"}
 
 
 def networks(plan: Plan) -> Iterator[Fault]:
-    from aegis.tasks.networks import NETWORKS
+    from aegis.tasks.networks import NETWORKS, SMALL
 
     model = plan.model
     if model.name in NETWORKS:
@@ -64,6 +80,12 @@ def networks(plan: Plan) -> Iterator[Fault]:
             ("model.freeze_backbone", "model.name"),
             f"model.freeze_backbone is for {', '.join(NETWORKS)}, got {show(model.name)}",
             (Edit({"model.freeze_backbone": False}),),
+        )
+    if model.activation is not None and model.name not in SMALL:
+        yield Fault(
+            ("model.activation", "model.name"),
+            f"model.activation is for {' and '.join(SMALL)}, got {show(model.name)}",
+            (Edit({"model.activation": None}),),
         )
     yield from _odds(plan)
 
@@ -100,8 +122,15 @@ def _data(plan: Plan) -> Iterator[Fault]:
     if plan.task not in task_names():
         return
     name, schema = plan.model.name, find_task(plan.task).schema
-    plain = {"model.name": "logistic", "model.dropout": None, "model.freeze_backbone": False}
-    logistic = Edit({**plain, "training.local_odds": False})
+    unset = {
+        "model.dropout": None,
+        "model.activation": None,
+        "model.freeze_backbone": False,
+        "training.local_odds": False,
+    }
+    values = plan.values
+    changed = {key: value for key, value in unset.items() if values[key] != value}
+    logistic = Edit({"model.name": "logistic", **changed})
     keys = ("model.name", "task")
     if name in FOR_IMAGES and schema.columns and not of_images(plan):
         problem = f"model.name: {name} takes images, and the rows of {plan.task} are a table's"

@@ -27,6 +27,15 @@ def of_images(plan: Plan) -> bool:
     return plan.data.pixels is not None or find_task(plan.task).schema.image is not None
 
 
+def schema_of(plan: Plan) -> Schema:
+    """What all parties know of the rows before any file is read: the task's schema, of images in
+    the size that the plan says."""
+    from aegis.tasks.task import Picture, Schema, find_task
+
+    side = plan.data.pixels
+    return find_task(plan.task).schema if side is None else Schema(image=Picture(side, side))
+
+
 def naming(plan: Plan) -> Iterator[Fault]:
     """Tasks that know their label are told no other; pictures are labelled by who keeps them."""
     from aegis.tasks.task import find_task, task_names

@@ -67,8 +67,8 @@ class PerSample:
                 warnings.simplefilter("ignore", UserWarning)
                 lost(self._forward(rows[here], self._wrapped), here).backward()
             made = [p.grad_sample.flatten(1) for p in parameters]
-            square = sum(part.double().square().sum(1) for part in made)
-            norms = torch.sqrt(torch.as_tensor(square))
+            each = [torch.linalg.vector_norm(part, dim=1).double() for part in made]
+            norms = torch.linalg.vector_norm(torch.stack(each), dim=0)
             bad = ~torch.isfinite(norms)
             factors = clip_factors(torch.where(bad, 0.0, norms), clip) / clip
             first = 0

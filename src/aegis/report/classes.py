@@ -6,13 +6,16 @@ none of its own; the rarer ones are counted together.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aegis.evaluation.classes import by_class, is_tableau
+from aegis.evaluation.classes import FIRST, binned, is_tableau, without_bins
+from aegis.evaluation.intervals import wilson
+from aegis.evaluation.ranked import auc
 from aegis.report.wording import percent, score
 from aegis.tasks.preparation import MINIMUM_CELL
 
@@ -35,6 +38,51 @@ def classes_of(
         reason = "no hospital released scores of the final model"
         return {"classes": None, "classes_reason": reason}
     return {"classes": by_class(np.add.reduce(list(histograms)), names, minimum)}
+
+
+def by_class(tableau: Counts, names: Sequence[str], minimum: int) -> dict[str, Any]:
+    """For a result: ``classes``, the figures of each class with ``minimum`` rows or more; the rarer
+    ones together under ``rarer``; and ``confusion``, which of the classes shown were called which:
+    a line for each, shares of its rows, the last column all classes that are not shown."""
+    classes = len(tableau)
+    of_class = tableau[:, : classes + 1].sum(axis=1)
+    shown = np.flatnonzero(of_class >= max(minimum, 1))
+    coarse = without_bins(tableau)
+    right, within = np.diagonal(tableau), tableau[:, classes + 1]
+    own, rest = binned(tableau)
+    said = tableau[:, :classes].sum(axis=0)
+    rows = []
+    for c in shown.tolist():
+        n, hit = int(of_class[c]), int(right[c])
+        row: dict[str, Any] = {
+            "name": names[c],
+            "examples": n,
+            "recall": {"value": hit / n, "ci95": list(wilson(hit, n))},
+            "top_3": None if classes <= FIRST else int(within[c]) / n,
+            "precision": None,
+            "auc": None,
+        }
+        if not coarse:
+            row["precision"] = int(right[c]) / int(said[c]) if said[c] else None
+            area = float(auc(rest[c], own[c]))
+            row["auc"] = area if math.isfinite(area) else None
+        rows.append(row)
+    hidden = np.setdiff1d(np.flatnonzero(of_class > 0), shown)
+    rarer = None
+    if len(hidden):
+        n, hit = int(of_class[hidden].sum()), int(right[hidden].sum())
+        told = n >= max(minimum, 1)
+        rarer = {
+            "classes": len(hidden),
+            "examples": n if told else None,
+            "recall": {"value": hit / n, "ci95": list(wilson(hit, n))} if told else None,
+        }
+    matrix = None
+    if not coarse and len(shown):
+        among = tableau[np.ix_(shown, shown)]
+        lines = np.column_stack([among, of_class[shown] - among.sum(axis=1)])
+        matrix = (lines / of_class[shown, None]).tolist()
+    return {"classes": rows, "rarer": rarer, "confusion": matrix, "minimum_cell": minimum}
 
 
 def imbalance(

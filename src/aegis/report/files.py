@@ -56,10 +56,12 @@ def history_csv(document: dict[str, Any]) -> str:
     """One row per closed round: what was measured, on which rows, who was absent."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("round", "part", *COLUMNS, *COUNTED, "learning_rate", "seconds", "absent"))
+    several = any("top_3_accuracy" in closed["global"] for closed in document["history"])
+    columns = (*COLUMNS, *(("top_3_accuracy",) if several else ()), *COUNTED)
+    writer.writerow(("round", "part", *columns, "learning_rate", "seconds", "absent"))
     for closed in document["history"]:
         metrics = closed["global"]
-        values = [metrics.get(name) for name in (*COLUMNS, *COUNTED)]
+        values = [metrics.get(name) for name in columns]
         shown = ["" if value is None else value for value in values]
         writer.writerow(
             (

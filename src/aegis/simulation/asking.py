@@ -8,19 +8,15 @@ budget. Each question, answered or not, is a line in ``logs/queries.jsonl``, wit
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from aegis.coordinator.questions import Answered, ask_all
-from aegis.errors import BadInput, DataError, RunAborted
+from aegis.errors import DataError
 from aegis.hospital.ledger import Ledger
 from aegis.hospital.node import Node
 from aegis.hospital.policy import Policy
@@ -30,16 +26,16 @@ from aegis.plan import Plan
 from aegis.plan.own_data import positive
 from aegis.privacy.accounting import composed
 from aegis.privacy.filters import Cap
+from aegis.report.answers import DELTA, EPSILON, answered_document, check_price
 from aegis.simulation.accounts import PUBLIC
 from aegis.simulation.local import Federation
 from aegis.simulation.seals import simulated_keys, simulated_seals
 from aegis.store.home import Home
+from aegis.store.questions import note_question
 from aegis.tasks.question import Question, question
 from aegis.tasks.task import find_task
 from aegis.tasks.topics import Topics
 from aegis.transport.transport import InProcess
-
-EPSILON, DELTA = 0.1, 1e-5
 
 
 def ask(
@@ -59,7 +55,7 @@ def ask(
     unsound question before anything is written or charged, ``RunAborted`` where no hospital
     answers (the budget is spent, the policy refuses).
     """
-    _check_price(epsilon, delta)
+    check_price(epsilon, delta)
     federation = Federation.of(plan, data_directory or _data_directory())
     task, dataset = find_task(plan.task), federation.dataset
     topics = Topics.of(federation.study.schema, positive(plan), dataset.rows)
@@ -82,65 +78,14 @@ def ask(
             _hospital(name, answered, accounts.get(name), before.get(name, 0), epsilon)
             for name in nodes
         ]
-    _log(root, plan, asked, answered, None if without_noise else epsilon, delta)
-    if not answered.cells:
-        raise _nobody(answered)
-    return {
-        "status": "answered",
-        "task": plan.task,
-        "title": task.title,
-        "source": dataset.source,
-        "synthetic": dataset.synthetic,
-        "plan_sha256": plan.sha256,
-        "question": json.loads(asked.to_json()),
-        "question_sha256": asked.sha256,
-        "sentence": asked.sentence,
-        **_table(asked, topics, answered),
-        "hospitals": hospitals,
-        "privacy": _privacy(answered, epsilon, delta),
-    }
-
-
-def _table(asked: Question, topics: Topics, answered: Answered) -> dict[str, Any]:
-    axes = asked.axes(topics)
-    rows = []
-    for at, cell in zip(np.ndindex(asked.shape(topics)), answered.cells, strict=True):
-        labels = [axis.labels[i] for axis, i in zip(axes, at, strict=False)] or ["patients"]
-        shown = f"fewer than {answered.minimum_cell}" if not cell.withheld_by else "withheld"
-        if cell.count is not None:
-            shown = f"{cell.count}" if not cell.withheld_by else f"at least {cell.count}"
-        exact = answered.noise_sd == 0
-        interval = None if cell.interval is None or exact else list(cell.interval)
-        row = {"labels": labels, "count": cell.count, "shown": shown, "ci95": interval}
-        rows.append(row | {"withheld_by": cell.withheld_by})
-    return {
-        "axes": [{"name": a.name, "title": a.title, "labels": list(a.labels)} for a in axes],
-        "cells": rows,
-        "noise_sd": answered.noise_sd,
-        "minimum_cell": answered.minimum_cell,
-    }
-
-
-def _privacy(answered: Answered, epsilon: float, delta: float) -> dict[str, Any]:
-    if answered.bare:
-        return {
-            "private": False,
-            "label": "NOT PRIVATE: exact counts of public demonstration data",
-            "epsilon": None,
-            "delta": None,
-            "coordinator_sees": "each hospital's exact cells, those below the minimum withheld",
-        }
-    return {
-        "private": True,
-        "label": "Gaussian noise from the operating system's randomness at each hospital",
-        "epsilon": epsilon,
-        "delta": delta,
-        "unit": "one patient's row at one hospital",
-        "neighbouring": "add or remove one",
-        "assumption": "no patient is at two hospitals, so the price of one is the price of all",
-        "accountant": "exact for this question; rdp for what is spent",
-        "coordinator_sees": "each hospital's cells, noise included",
-    }
+    names = [*answered.noisy, *answered.bare]
+    about = (plan.task, plan.sha256, json.loads(asked.to_json()), asked.sha256)
+    note_question(root, *about, None if without_noise else epsilon, delta, names, answered.refused)
+    found = answered_document(
+        plan.task, task.title, plan.sha256, asked, topics, answered, epsilon, delta
+    )
+    extra = {"source": dataset.source, "synthetic": dataset.synthetic, "hospitals": hospitals}
+    return found | extra
 
 
 def _hospital(
@@ -186,49 +131,6 @@ def _ledger(path: Path, site: Site) -> Ledger:
             "Ask with the same hospitals, seed and data settings as before, or set AEGIS_HOME to "
             "another folder",
         ) from error
-
-
-def _log(
-    home: Home,
-    plan: Plan,
-    asked: Question,
-    answered: Answered,
-    epsilon: float | None,
-    delta: float,
-) -> None:
-    line = {
-        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "task": plan.task,
-        "plan_sha256": plan.sha256,
-        "question": json.loads(asked.to_json()),
-        "question_sha256": asked.sha256,
-        "epsilon": epsilon,
-        "delta": None if epsilon is None else delta,
-        "answered": [*answered.noisy, *answered.bare],
-        "refused": dict(answered.refused),
-    }
-    path = home.root / "logs" / "queries.jsonl"
-    with open(path, "a", encoding="utf-8") as file:
-        file.write(json.dumps(line, separators=(",", ":")) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _nobody(answered: Answered) -> RunAborted:
-    reasons = list(dict.fromkeys(answered.refused.values()))
-    spent = any("have spent" in reason or "has spent" in reason for reason in reasons)
-    old = "Questions that were answered before keep their answers, at the same price"
-    return RunAborted(
-        f"none of {len(answered.refused)} hospitals answered: {'; '.join(reasons[:3])}",
-        way_out=old if spent else "",
-    )
-
-
-def _check_price(epsilon: float, delta: float) -> None:
-    if not (math.isfinite(epsilon) and epsilon > 0):
-        raise BadInput(f"epsilon must be finite and above 0, got {epsilon}", way_out="Try 0.1")
-    if not 0 < delta <= DELTA:
-        raise BadInput(f"delta must be above 0 and at most {DELTA:g}, got {delta}")
 
 
 def _data_directory() -> Path | None:

@@ -20,14 +20,7 @@ from typing import Any
 
 from aegis.errors import AegisError, BadInput
 from aegis.events import (
-    BudgetSpent,
-    Event,
-    FairnessAssessed,
     Listener,
-    MembershipAudited,
-    ModelStored,
-    RosterFixed,
-    RunSealed,
 )
 from aegis.hospital.witness import LogWitness, SqliteSightings
 from aegis.identity.identity import Identity
@@ -39,11 +32,10 @@ from aegis.plan import Plan
 from aegis.simulation.evidence import gathered
 from aegis.simulation.seals import keys_of_run, simulated_keys
 from aegis.store.audit_log import AuditLog
-from aegis.store.checkpoint import OWN, digest
 from aegis.store.handing_over import hand_over
 from aegis.store.home import Home
 from aegis.store.journal import Journal
-from aegis.store.note import Note
+from aegis.store.outcome import closed, first_model, outcome, sealed
 from aegis.store.published import renyi_only
 from aegis.store.recording import Recording
 from aegis.store.registry import Registry
@@ -78,7 +70,7 @@ class AuditTrail:
         key = coordinator_key(home)
         log, sightings = AuditLog(home.audit_log), SqliteSightings(home.witnesses, synced=False)
         trail = cls(home, journal, run, log, sightings, key, hospitals)
-        if not _closed(log, run):
+        if not closed(log, run):
             trail.recording = trail._recording(plan)
             trail.recording.begin()
         return trail
@@ -120,10 +112,10 @@ class AuditTrail:
         the ``audit_log`` of the result ``found``. ``started_from``: training went on from another
         model."""
         if self.recording is not None:
-            parent = self._first_model() if started_from else ""
+            parent = first_model(self.log, self.run) if started_from else ""
             version = Registry(self.home, self.journal).find(self.run)
             card = hashlib.sha256(version.text.encode()).hexdigest()
-            self.recording.once(_outcome(self.run, found, releases, parent, card))
+            self.recording.once(outcome(self.run, found, releases, parent, card))
             self.recording.checkpoint(int(found["rounds"]))
         plain = {key: value for key, value in found.items() if key != "audit_log"}
         evidence = replace(gathered(self.home, self.run, json.dumps(plain)), open=True)
@@ -147,23 +139,10 @@ class AuditTrail:
 
     def seal(self, result: Path) -> None:
         """Note in the coordinator's own log how this one ended, and erase the hospitals' keys."""
-        notes = self.log.checkpoints(self.run)
-        ended = RunSealed(
-            self.run,
-            self.log.size(self.run),
-            self.log.root(self.run).hex(),
-            digest(Note.parse(notes[-1])).hex() if notes else "",
-            hashlib.sha256(result.read_bytes()).hexdigest() if result.exists() else "",
-            self.journal.digest(self.run),
-        )
-        enter_own(self.log, self.key, ended)
+        sealed(self.log, self.journal, self.key, self.run, result)
         self._keys.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self._keys.parent.rmdir()
-
-    def _first_model(self) -> str:
-        entries = (json.loads(entry.data) for entry in self.log.entries(self.run))
-        return next((f["model_sha256"] for f in entries if f["event"] == "RoundOpened"), "")
 
     def __enter__(self) -> AuditTrail:
         return self
@@ -171,14 +150,6 @@ class AuditTrail:
     def __exit__(self, *error: object) -> None:
         self.log.close()
         self.sightings.close()
-
-
-def enter_own(log: AuditLog, key: SigningKey, event: Event) -> None:
-    """An event in the coordinator's own log, signed at once; that log has no witnesses."""
-    if log.size(OWN) == 0:
-        log.append(RosterFixed("", key.public.hex, {}, ()), OWN)
-    log.append(event, OWN)
-    log.witnessed(OWN, log.checkpoint(OWN, key))
 
 
 def coordinator_key(home: Home) -> SigningKey:
@@ -203,42 +174,3 @@ def _cosigned(witness: LogWitness, request: Witness) -> Cosigned | Refusal:
         return witness.cosign(request)
     except AegisError as error:
         return Refusal(request.run, request.round, witness.hospital, str(error))
-
-
-def _closed(log: AuditLog, run: str) -> bool:
-    own = (json.loads(entry.data) for entry in log.entries(OWN))
-    return any(fields["event"] == "RunSealed" and fields["run"] == run for fields in own)
-
-
-def _outcome(
-    run: str, found: Mapping[str, Any], releases: Mapping[str, Sized], parent: str, card: str
-) -> list[Event]:
-    events: list[Event] = []
-    for hospital in found["hospitals"]:
-        head = hospital.get("ledger_head")
-        if head is not None:
-            events.append(
-                BudgetSpent(
-                    run,
-                    hospital["name"],
-                    hospital["epsilon"],
-                    hospital["epsilon_rdp"],
-                    found["privacy"]["delta"],
-                    len(releases[hospital["name"]]),
-                    head["rows"],
-                    head["sha256"],
-                )
-            )
-    model = found["model_sha256"]
-    events.append(ModelStored(run, model, parent, card))
-    attacked = found.get("membership_audit")
-    if attacked is not None:
-        tried = attacked["membership_inference_attack"].values()
-        aucs = [one["auc"] for one in tried if one["auc"] is not None]
-        verdict = str(attacked["verdict"])
-        events.append(MembershipAudited(run, model, verdict, max(aucs, default=None)))
-    fairness = found.get("fairness")
-    if fairness is not None:
-        broken = tuple(str(one["measure"]) for one in fairness.get("violations") or ())
-        events.append(FairnessAssessed(run, model, broken))
-    return events

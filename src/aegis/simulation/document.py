@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from aegis import __version__
 from aegis.assurance.report import as_json, report
 from aegis.coordinator.steps import Study
 from aegis.errors import BadInput
@@ -33,6 +32,7 @@ from aegis.store.registry import Registry
 from aegis.tasks.models import model_sha256
 from aegis.tasks.preparation import slots, tally
 from aegis.tasks.task import Dataset, find_task
+from aegis.version import __version__
 
 NOTE = "Research use only. Not medical software. Not independently audited."
 MOST_COLUMNS = 8
@@ -81,7 +81,7 @@ def document(
         "credits": task.credits,
         "positive": "" if study.schema.classes else positive(study.plan),
         "classes": list(study.schema.classes),
-        "row": getattr(task, "unit", "patient record"),
+        "row": dataset.unit or getattr(task, "unit", "patient record"),
     }
     if dataset.synthetic:  # nobody is behind a small class
         found |= classes_of(scored_histograms(final), study.schema.classes, minimum=1)

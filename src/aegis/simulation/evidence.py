@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +11,18 @@ from aegis.hospital.chain import recorded
 from aegis.hospital.witness import SqliteSightings
 from aegis.simulation.seals import keys_of_run
 from aegis.store.audit_log import AuditLog
-from aegis.store.checkpoint import OWN, Checkpoint, origin
-from aegis.store.evidence import Database, Evidence, LedgerFile, Seal
+from aegis.store.checkpoint import OWN, origin
+from aegis.store.evidence import Evidence, LedgerFile
+from aegis.store.gathering import (
+    collected,
+    coordinators_evidence,
+    database_parts,
+    log_parts,
+    over_a_road,
+    text_of,
+)
 from aegis.store.home import Home
 from aegis.store.journal import Journal
-from aegis.store.note import Note
-from aegis.store.registry import Registry
 from aegis.store.verification import Verified, verify
 
 
@@ -58,99 +62,24 @@ def logged(home: Home) -> list[str]:
 
 
 def gathered(home: Home, run: str, result: str | None = None) -> Evidence:
-    """Everything a data root holds of one run. ``result`` replaces the stored one."""
+    """Everything a data root holds of one run. ``result`` replaces the stored one. What hospitals
+    on a road keep is theirs and not here."""
+    if over_a_road(home, run):
+        return coordinators_evidence(home, run, result)
     unreadable: list[tuple[str, str]] = []
     parts: dict[str, Any] = {"entries": (), "checkpoints": ()}
-    for what, gather in (("log", _log), ("database", _database), ("witnesses", _seen)):
-        try:
-            parts |= gather(home, run)
-        except (AegisError, sqlite3.Error, ValueError, TypeError, KeyError) as error:
-            unreadable.append((what, f"it cannot be read ({error})"))
+    readers = ((log_parts, "log"), (database_parts, "database"), (_seen, "witnesses"))
+    collected(readers, home, run, parts, unreadable)
     if run != OWN:
         if not parts["entries"] and not parts.get("database"):
             raise BadInput(f"no run is called {run}", way_out="See: aegis report --list")
         folder = home.results(run)
-        stored = _text(parts.pop("out", None) or folder / "result.json")
+        stored = text_of(parts.pop("out", None) or folder / "result.json")
         parts["result"] = stored if result is None else result
         parts["ledgers"] = _ledgers(folder / "ledgers", unreadable)
         parts["open"] = keys_of_run(folder).exists()
     parts.pop("out", None)
     return Evidence(run=run, unreadable=tuple(unreadable), **parts)
-
-
-def _log(home: Home, run: str) -> dict[str, Any]:
-    log = AuditLog.reading(home.audit_log)
-    try:
-        found: dict[str, Any] = {
-            "entries": log.entries(run),
-            "checkpoints": log.checkpoints(run),
-        }
-        if run != OWN:
-            found["seal"] = _seal(log, run)
-        return found
-    finally:
-        log.close()
-
-
-def _seal(log: AuditLog, run: str) -> Seal | None:
-    """The run's last entry in the coordinator's own log, with the first checkpoint over it."""
-    own = [(entry, json.loads(entry.data)) for entry in log.entries(OWN)]
-    sealed = [e for e, fields in own if (fields["event"], fields["run"]) == ("RunSealed", run)]
-    roster = next((f for f in _fields(log, run) if f["event"] == "RosterFixed"), None)
-    if not sealed or roster is None:
-        return None
-    number = sealed[-1].number
-    for note in log.checkpoints(OWN):
-        size = Checkpoint.parse(Note.parse(note).text).size
-        if size >= number:
-            key, handovers = roster["coordinator"], list[tuple[str, str]]()
-            for _, fields in own[:size]:
-                if fields["event"] == "KeyChanged" and fields["before"] == key:
-                    key = fields["after"]
-                    handovers.append((key, fields["signature"]))
-            proof = log.inclusion(OWN, number, size)
-            return Seal(number, sealed[-1].data, proof, note, tuple(handovers))
-    return None
-
-
-def _fields(log: AuditLog, run: str) -> list[dict[str, Any]]:
-    return [json.loads(entry.data) for entry in log.entries(run)]
-
-
-def _database(home: Home, run: str) -> dict[str, Any]:
-    if run == OWN or not home.database.exists():
-        return {}
-    journal = Journal(home.database)
-    try:
-        if run not in journal.runs():
-            return {}
-        row, records = journal.row(run), journal.events(run)
-        digests = {e["model_sha256"] for _, _, e in records if e["event"] == "ModelStored"}
-        registry = Registry(home, journal)
-        versions = [version for version in registry.versions() if version.sha256 in digests]
-        own = [version for version in versions if version.run == run] or versions
-        models = [(version.sha256, version.text) for version in own]
-        database = Database(
-            records,
-            row["task"],
-            row["plan"],
-            row["plan_sha256"],
-            journal.digest(run),
-            journal.history(run),
-            models,
-        )
-        options = json.loads(row["options"])
-    finally:
-        journal.close()
-    found: dict[str, Any] = {"database": database, "plan": row["plan"]}
-    if digests:
-        path = registry.path(sorted(digests)[0])
-        found["model"] = path.read_bytes() if path.exists() else b""
-        card = registry.card_path(own[-1]) if own else path.with_suffix(".json")
-        found["card"] = _text(card) or ""
-    if options.get("out"):
-        found["out"] = Path(options["out"]) / "result.json"
-    return found
 
 
 def _seen(home: Home, run: str) -> dict[str, Any]:
@@ -173,8 +102,3 @@ def _ledgers(folder: Path, unreadable: list[tuple[str, str]]) -> dict[str, Ledge
         except AegisError as error:
             unreadable.append((f"ledger of {path.stem}", str(error)))
     return found
-
-
-def _text(path: Path) -> str | None:
-    """A file's text; what is no text becomes something that cannot have its hash."""
-    return path.read_bytes().decode("utf-8", "replace") if path.exists() else None

@@ -1,47 +1,18 @@
-"""Runs as experiments: put on file when they begin and end, made again from the file, compared."""
+"""A run made again from its experiment file, and the two beside each other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aegis.errors import AegisError
 from aegis.events import Listener
 from aegis.plan import Plan
-from aegis.store.experiments import Experiment, begun, differences, ended
+from aegis.store.experiments import Experiment, differences
 from aegis.store.home import Home
-from aegis.store.journal import Journal
 
 CLOSE = 1e-12
-
-
-@contextmanager
-def recorded(
-    home: Home, journal: Journal, run: str, *, events: bool
-) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """Keeps the run's experiment file; the caller hands in the result when there is one. A run that
-    fails is on file with its reason; one that is killed, as running. ``events``: they go on file
-    too (the journal has them in any case)."""
-    stored = journal.run(run)
-    plan = Plan.from_json(stored.plan_json)
-    file = begun(
-        home, run, stored.task, stored.started, stored.plan_json, plan.sha256, stored.options
-    )
-
-    def told() -> list[tuple[int, str, dict[str, Any]]]:
-        return journal.events(run) if events else []
-
-    def done(result: Mapping[str, Any]) -> None:
-        ended(file, str(result["status"]), result, told())
-
-    try:
-        yield done
-    except AegisError as error:
-        ended(file, "aborted", None, told(), error.as_json())
-        raise
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,6 @@ from aegis.simulation.audit_trail import AuditTrail
 from aegis.simulation.comparison import Fitted
 from aegis.simulation.document import Finished, as_used, document
 from aegis.simulation.engines import engines_used, with_engines
-from aegis.simulation.experiments import recorded
 from aegis.simulation.leaving_out import leave_one_out as left_out
 from aegis.simulation.own_figures import own_figures
 from aegis.simulation.partition import partition
@@ -42,6 +41,7 @@ from aegis.simulation.seals import simulated_keys, simulated_seals
 from aegis.simulation.stacked import StackedHospitals
 from aegis.simulation.starting import starting_point
 from aegis.states import Failed, Idle, RoundSetup, State, Terminated
+from aegis.store.experiments import recorded
 from aegis.store.home import Home
 from aegis.store.journal import Journal
 from aegis.store.registry import Registry
@@ -201,7 +201,8 @@ class Federation:
         schema = dataset.schema or find_task(plan.task).schema
         fault = fault_of_classes(plan, schema)
         if fault is not None:
-            raise BadInput(fault, way_out=f"Set model.num_classes: {schema.label_count}")
+            other = ", or name one of them with data.positive" if schema.image is not None else ""
+            raise BadInput(fault, way_out=f"Set model.num_classes: {schema.label_count}{other}")
         data, federated = plan.data, plan.federated
         if dataset.schema is not None and plan.privacy.enabled:
             Bounded.of(schema)  # refuses what has no public range before anything is written

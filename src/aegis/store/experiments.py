@@ -12,14 +12,17 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from aegis.errors import BadInput, DataError
+from aegis.errors import AegisError, BadInput, DataError
+from aegis.plan import Plan
 from aegis.store.home import Home, write_whole
+from aegis.store.journal import Journal
 
 FORMAT = "aegis-experiment/1"
 PACKAGES = ("aegis-fl", "numpy", "scipy", "dp-accounting", "cryptography", "torch", "pyspark")
@@ -127,6 +130,33 @@ def ended(
     found = Experiment(experiment.path, body)
     _write(found)
     return found
+
+
+@contextmanager
+def recorded(
+    home: Home, journal: Journal, run: str, *, events: bool
+) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """Keeps the run's experiment file; the caller hands in the result when there is one. A run that
+    fails is on file with its reason; one that is killed, as running. ``events``: they go on file
+    too (the journal has them in any case)."""
+    stored = journal.run(run)
+    plan = Plan.from_json(stored.plan_json)
+    file = begun(
+        home, run, stored.task, stored.started, stored.plan_json, plan.sha256, stored.options
+    )
+
+    def told() -> list[tuple[int, str, dict[str, Any]]]:
+        return journal.events(run) if events else []
+
+    def done(result: Mapping[str, Any]) -> None:
+        ended(file, str(result["status"]), result, told())
+
+    try:
+        yield done
+    except AegisError as error:
+        with suppress(AegisError):  # a full disk is the reason already, not what follows from it
+            ended(file, "aborted", None, told(), error.as_json())
+        raise
 
 
 def environment() -> dict[str, Any]:

@@ -25,6 +25,7 @@ from aegis.tasks.models import Model, Perceptron
 
 FORMATS = ("safetensors", "sklearn", "onnx")
 OPSET = 17
+MOST_NAMES = 2000
 
 
 def export(registry: Registry, version: Version, kind: str, out: Path) -> list[Path]:
@@ -58,17 +59,31 @@ def with_card(model: Model, weights: NDArray[np.floating], card: str) -> bytes:
 def onnx_bytes(model: Model, weights: NDArray[np.floating], card: Mapping[str, Any]) -> bytes:
     """``inputs`` (n, d), as ``Predictor.prepared`` makes them, to ``probability``: (n, 1), that of
     the positive class, or (n, classes). Names of the inputs, preparation and hash are among the
-    graph's properties. Raises ``BadInput`` for a network of images or signals."""
-    if not isinstance(model, Perceptron):
-        raise BadInput(
-            f"{model.name} is a network of images or signals",
-            "tables and their networks are written as ONNX",
-            "Export it with --format safetensors or sklearn; aegis.load runs it",
-        )
+    graph's properties. Raises ``MissingExtra`` without onnx, for images also without torch."""
     try:
-        from onnx import TensorProto, helper, numpy_helper
+        from onnx import ModelProto, helper
     except ImportError as error:
         raise MissingExtra("the export to ONNX", "onnx") from error
+
+    if isinstance(model, Perceptron):
+        made = _perceptron(model, weights, f"aegis {card.get('task')}")
+    else:
+        from aegis.tasks.networks.graph import onnx_graph
+
+        made = ModelProto.FromString(onnx_graph(model, weights))
+    made.producer_name = "aegis"
+    said = {
+        "sha256": str(card.get("sha256")),
+        "inputs": json.dumps(read_preparation(card["preparation"]).names[:MOST_NAMES]),
+        "preparation": str(card["preparation"]),
+        "note": str(card.get("note")),
+    }
+    helper.set_model_props(made, said)
+    return bytes(made.SerializeToString())
+
+
+def _perceptron(model: Perceptron, weights: NDArray[np.floating], name: str) -> Any:
+    from onnx import TensorProto, helper, numpy_helper
 
     tensors = model.tensors(weights)
     kind = TensorProto.DOUBLE if model.dtype == np.float64 else TensorProto.FLOAT
@@ -89,22 +104,14 @@ def onnx_bytes(model: Model, weights: NDArray[np.floating], card: Mapping[str, A
         nodes.append(helper.make_node("Softmax", ["logit"], ["probability"], axis=1))
     graph = helper.make_graph(
         nodes,
-        f"aegis {card.get('task')}",
+        name,
         [helper.make_tensor_value_info("inputs", kind, ["n", model.inputs])],
         [helper.make_tensor_value_info("probability", kind, ["n", model.outputs])],
         constants,
     )
     made_of = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
     made_of.ir_version = 8
-    made_of.producer_name = "aegis"
-    said = {
-        "sha256": str(card.get("sha256")),
-        "inputs": json.dumps(read_preparation(card["preparation"]).names),
-        "preparation": str(card["preparation"]),
-        "note": str(card.get("note")),
-    }
-    helper.set_model_props(made_of, said)
-    return bytes(made_of.SerializeToString())
+    return made_of
 
 
 def exported_name(version: Version, kind: str) -> str:

@@ -37,6 +37,17 @@ def coordinators_evidence(
     return Evidence(run=run, unreadable=tuple(unreadable), open=open, **parts)
 
 
+def over_a_road(home: Home, run: str) -> bool:
+    """Whether this run's hospitals were processes of their own."""
+    if run == OWN or not home.database.exists():
+        return False
+    journal = Journal(home.database)
+    try:
+        return run in journal.runs() and "transport" in journal.run(run).options
+    finally:
+        journal.close()
+
+
 def collected(
     readers: Sequence[tuple[Callable[[Home, str], dict[str, Any]], str]],
     home: Home,

@@ -53,7 +53,8 @@ class Patients:
 
 def patients(given: Any, schema: Schema) -> Patients:
     """``given``: the path of a CSV, dicts (or one), a mapping of columns, or a data frame; for a
-    model of images an array (n, height, width). Raises ``DataError`` with every fault at once."""
+    model of images an array (n, height, width) or its .npy file. Raises ``DataError`` with every
+    fault at once."""
     if schema.image is not None:
         return _images(given, schema)
     table = _table(given)
@@ -87,7 +88,7 @@ def patients(given: Any, schema: Schema) -> Patients:
 def _images(given: Any, schema: Schema) -> Patients:
     assert schema.image is not None
     size = (schema.image.height, schema.image.width)
-    images = np.asarray(given)
+    images = np.asarray(_array(Path(given)) if isinstance(given, str | Path) else given)
     if images.shape == size:
         images = images[None]
     if images.dtype.kind not in "uif" or images.shape[1:] != size or not len(images):
@@ -97,6 +98,16 @@ def _images(given: Any, schema: Schema) -> Patients:
         )
     rows = Rows(images, np.zeros(len(images), dtype=np.int64))
     return Patients(rows, np.arange(len(images)), ())
+
+
+def _array(path: Path) -> NDArray[Any]:
+    try:
+        return np.asarray(np.load(path, allow_pickle=False))
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(
+            f"{path} cannot be read as images ({error})",
+            "a model of images takes an array, or a .npy file of one",
+        ) from error
 
 
 def _remarks(

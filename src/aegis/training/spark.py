@@ -36,15 +36,13 @@ from aegis.errors import AegisError, DataError, RunAborted
 from aegis.tasks.models import Perceptron
 from aegis.training.java import check_spark
 from aegis.training.linear import LinearTrainer
+from aegis.training.spark_tasks import PART, SUM, Clipped, Shared, Sums
 from aegis.training.trainer import Job, Trained
 
 log = logging.getLogger("aegis")
 
 MOST_FRAMES = 64
 _LATE_S = 5.0
-_PART = "first long, rows long, steps long, loss double, private boolean, vector array<double>"
-_SUM = "sums array<long>"
-Batches = Iterator[Any]
 
 
 @dataclass(frozen=True)
@@ -191,12 +189,12 @@ class SparkTrainer:
         whole = job.settings.solver != "sgd" and job.private is None
         apart = whole and isinstance(job.model, Perceptron) and not job.model.hidden
         what = f"{job.hospital}, round {job.round}"
-        task = _Sums(_bare(job)) if apart else _Shared(_bare(job))
+        task = Sums(_bare(job)) if apart else Shared(_bare(job))
 
         def action() -> list[Any]:
             frame = self._frame(job.design, job.labels)
             frame = frame if apart else frame.coalesce(1)
-            found: list[Any] = frame.mapInArrow(task, _PART).collect()
+            found: list[Any] = frame.mapInArrow(task, PART).collect()
             return found
 
         with _without_advice():
@@ -219,11 +217,11 @@ class SparkTrainer:
         """(d + 1,) what ``clipped_gradient_sum`` gives, to the last bit."""
         if not len(labels):
             return np.zeros(len(weights), np.int64)
-        task = _Clipped(np.asarray(weights), clip)
+        task = Clipped(np.asarray(weights), clip)
         with _without_advice():
             parts = self.spark.run(
                 "a clipped gradient",
-                lambda: self._frame(design, labels).mapInArrow(task, _SUM).collect(),
+                lambda: self._frame(design, labels).mapInArrow(task, SUM).collect(),
             )
         found: NDArray[np.int64] = np.array([p["sums"] for p in parts], np.int64).sum(axis=0)
         return found
@@ -289,90 +287,6 @@ def read_frame(where: str, most_rows: int, spark: Spark | None = None) -> Any:
             f"Spark cannot read {where} ({type(error).__name__})",
             "it is a CSV file, a Parquet file or folder, or the name of a table",
         ) from error
-
-
-@dataclass(frozen=True)
-class _Sums:
-    """Each batch of a partition is trained on like a small hospital; the partition returns their
-    mean, weighted by rows. A law of the linear trainer: the mean of parts is the whole."""
-
-    job: Job
-
-    def __call__(self, batches: Batches) -> Iterator[Any]:
-        trainer, parts = LinearTrainer(), []
-        for number, design, labels in map(_arrays, batches):
-            if len(labels):
-                trained = trainer.train(replace(self.job, design=design, labels=labels))
-                parts.append((int(number[0]), len(labels), trained))
-        rows = sum(count for _, count, _ in parts)
-        if rows:
-            vector = sum((count / rows) * trained.vector for _, count, trained in parts)
-            loss = sum(count / rows * trained.loss for _, count, trained in parts)
-            yield _told(parts[0][0], rows, Trained(np.asarray(vector), 1, float(loss)))
-
-
-@dataclass(frozen=True)
-class _Shared:
-    """The house's own trainer in one task, over the rows in their own order."""
-
-    job: Job
-
-    def __call__(self, batches: Batches) -> Iterator[Any]:
-        from aegis.training.choose import trainer_for
-
-        found = [_arrays(batch) for batch in batches]
-        number = np.concatenate([part[0] for part in found])
-        order = np.argsort(number)
-        job = replace(
-            self.job,
-            design=np.concatenate([part[1] for part in found])[order].reshape(
-                len(order), *self.job.design.shape[1:]
-            ),
-            labels=np.concatenate([part[2] for part in found])[order],
-        )
-        trained = trainer_for(job.model, job.private is not None).train(job)
-        yield _told(0, len(order), trained)
-
-
-@dataclass(frozen=True)
-class _Clipped:
-    weights: NDArray[np.float64]
-    clip: float
-
-    def __call__(self, batches: Batches) -> Iterator[Any]:
-        import pyarrow as pa
-
-        from aegis.training.engines import clipped_gradient_sum
-
-        total = np.zeros(len(self.weights), np.int64)
-        for _, design, labels in map(_arrays, batches):
-            total += clipped_gradient_sum(design, labels, self.weights, self.clip)
-        yield pa.RecordBatch.from_pydict({"sums": [total.tolist()]})
-
-
-def _arrays(
-    batch: Any,
-) -> tuple[NDArray[np.int64], NDArray[np.floating], NDArray[np.int64]]:
-    """Row numbers (n,), design (n, d) and labels (n,) of one Arrow batch."""
-    number = batch.column("row").to_numpy(zero_copy_only=False)
-    labels = batch.column("label").to_numpy(zero_copy_only=False)
-    flat = batch.column("inputs").flatten().to_numpy(zero_copy_only=False)
-    return number, flat.reshape(len(labels), -1), labels
-
-
-def _told(first: int, rows: int, trained: Trained) -> Any:
-    import pyarrow as pa
-
-    return pa.RecordBatch.from_pydict(
-        {
-            "first": [first],
-            "rows": [rows],
-            "steps": [trained.steps],
-            "loss": [float(trained.loss)],
-            "private": [trained.private is not None],
-            "vector": [np.asarray(trained.vector, dtype=np.float64).tolist()],
-        }
-    )
 
 
 def _bare(job: Job) -> Job:

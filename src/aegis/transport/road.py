@@ -29,7 +29,7 @@ from aegis.transport.sealed import Party
 log = logging.getLogger("aegis")
 
 DEADLINE_S = 60.0
-FIRST_PATIENCE_S, LONGEST_PATIENCE_S = 2.0, 20.0
+LEAST_PATIENCE_S, FIRST_PATIENCE_S, TRIPS = 2.0, 10.0, 8.0
 _LOOK_S = 0.25
 
 
@@ -39,12 +39,14 @@ class RoadClosed(RunAborted):
 
 @dataclass
 class _Asked:
-    """One question that waits for its answer. ``again`` is when it is sent next."""
+    """One question that waits for its answer. ``sent`` is when it was sent first, ``again`` when
+    it will be sent next."""
 
     request: Request
     expected: Expected
     there: bool = False
-    patience: float = FIRST_PATIENCE_S
+    patience: float = 0.0
+    sent: float = 0.0
     again: float = 0.0
     fault: str = "no answer"
 
@@ -70,6 +72,7 @@ class Road:
         self._refused = refused or _logged
         self._closing = closing or threading.Event()
         self._lost: set[str] = set()
+        self._trip: float | None = None
         self._one_at_a_time = threading.RLock()
 
     def hospitals(self) -> tuple[str, ...]:
@@ -90,6 +93,7 @@ class Road:
     def _ask(self, requests: Mapping[str, Request], deadline_s: float) -> Mapping[str, Answer]:
         self._clear()
         end = time.monotonic() + deadline_s
+        patience = self._patience(deadline_s)
         answers: dict[str, Answer] = {}
         waiting: dict[str, _Asked] = {}
         present = self._carrier.present()
@@ -100,7 +104,7 @@ class Road:
             self._lost.discard(name)
             attempt = getattr(request, "attempt", 0)
             expected = Expected(self._replies(request), name, request.run, request.round, attempt)
-            waiting[name] = _Asked(request, expected)
+            waiting[name] = _Asked(request, expected, patience=patience)
         while waiting:
             self.check_open()
             now = time.monotonic()
@@ -120,6 +124,12 @@ class Road:
             answers[name] = Absence(name, reason)
         return {name: answers[name] for name in requests}
 
+    def _patience(self, deadline_s: float) -> float:
+        """Seconds until a question is sent again: many times as long as answers take on this road,
+        for whatever is slow is made slower by repetitions."""
+        usual = FIRST_PATIENCE_S if self._trip is None else TRIPS * self._trip
+        return min(max(usual, LEAST_PATIENCE_S), deadline_s / 2)
+
     def _remind(self, waiting: dict[str, _Asked], answers: dict[str, Answer], now: float) -> None:
         """Send what was never sent, and again where a hospital has come back or is silent."""
         present = self._carrier.present()
@@ -134,8 +144,9 @@ class Road:
                 answers[name] = Absence(name, str(error))
                 del waiting[name]
                 continue
+            asked.sent = asked.sent or now
             asked.again = now + asked.patience
-            asked.patience = min(2 * asked.patience, LONGEST_PATIENCE_S)
+            asked.patience *= 2
 
     def _sealed(self, name: str, request: Request) -> bytes:
         if isinstance(request, Invite):
@@ -157,6 +168,8 @@ class Road:
                 asked.fault = f"its answer was refused: {error}"
             return
         answers[sender] = reply
+        trip = time.monotonic() - asked.sent
+        self._trip = trip if self._trip is None else 0.7 * self._trip + 0.3 * trip
         del waiting[sender]
 
     def _clear(self) -> None:

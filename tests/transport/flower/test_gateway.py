@@ -290,6 +290,7 @@ def test_without_a_superlink_the_answer_is_to_come_again(door, hospital) -> None
     door[1].shutdown()
     door[1].server_close()
     assert ask(door, hospital, FLEET + "get-run")[0] == 503
+    assert door[0].present() == {"north"}
 
 
 def test_a_taken_port_is_named(door, certificates) -> None:

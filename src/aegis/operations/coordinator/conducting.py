@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aegis import __version__
 from aegis.coordinator.steps import Study
 from aegis.errors import AegisError, BadInput
 from aegis.events import Listener
@@ -23,7 +22,7 @@ from aegis.messages import Absence, Cosigned, Refusal, Settle, Settled
 from aegis.messages.witness import Witness
 from aegis.operations.coordinator.office import Office
 from aegis.plan import Plan
-from aegis.plan.own_data import positive
+from aegis.plan.own_data import positive, schema_of
 from aegis.privacy.accounting import Event, event_from_json
 from aegis.report.card import model_card
 from aegis.report.files import write_files
@@ -31,6 +30,7 @@ from aegis.report.odds_ratios import odds_of
 from aegis.report.result import result_of
 from aegis.states import Failed, Idle, Registration, RoundSetup, State, Terminated
 from aegis.store.audit_log import AuditLog
+from aegis.store.experiments import recorded
 from aegis.store.gathering import coordinators_evidence
 from aegis.store.journal import Journal
 from aegis.store.outcome import closed, first_model, outcome, sealed
@@ -41,12 +41,12 @@ from aegis.store.verification import verify
 from aegis.tasks.models import model_sha256
 from aegis.tasks.task import find_task
 from aegis.transport.road import Road
+from aegis.version import __version__
 from aegis.wiring import federate
 
 log = logging.getLogger("aegis")
 
 NOTE = "Research use only. Not medical software. Not independently audited."
-WITNESS_S = 10.0
 _LOOK_S = 0.2
 
 
@@ -66,7 +66,7 @@ class Conducting:
         cannot go on, ``RoadClosed`` where ``closing`` was set."""
         stored = journal.run(name)
         plan = Plan.from_json(stored.plan_json)
-        study = Study(plan, find_task(plan.task).schema)
+        study = Study(plan, schema_of(plan))
         road = self.make_road(plan)
         state = stored.state
         if isinstance(state, Failed):
@@ -77,7 +77,10 @@ class Conducting:
             state = Idle()
         audit_log = AuditLog(self.office.home.audit_log)
         try:
-            return self._on(journal, audit_log, name, study, road, state)
+            with recorded(self.office.home, journal, name, events=True) as ended:
+                found = self._on(journal, audit_log, name, study, road, state)
+                ended(found)
+            return found
         finally:
             audit_log.close()
 
@@ -113,7 +116,7 @@ class Conducting:
                 for hospital in self.office.hospitals()
                 if (standing := roster.standing(hospital)) is not None
             }
-            ask = _watching(road)
+            ask = _watching(road, plan.federated.deadline_s)
             sha256 = plan.sha256
             recording = Recording(audit_log, journal, name, sha256, key, keys, tuple(keys), ask)
             recording.begin()
@@ -228,11 +231,11 @@ def wanted(plan: Plan) -> int:
     return federated.num_clients or plan.quorum(1)
 
 
-def _watching(road: Road) -> Callable[[Mapping[str, Witness]], dict[str, Any]]:
+def _watching(road: Road, deadline_s: float) -> Callable[[Mapping[str, Witness]], dict[str, Any]]:
     def ask(requests: Mapping[str, Witness]) -> dict[str, Any]:
         there = set(road.hospitals())
         asked = {name: one for name, one in requests.items() if name in there}
-        answers = road.ask(asked, WITNESS_S) if asked else {}
+        answers = road.ask(asked, deadline_s) if asked else {}
         found: dict[str, Any] = {}
         for name in requests:
             answer = answers.get(name, Absence(name, "it is not connected"))
@@ -248,11 +251,12 @@ def _settled(
 ) -> tuple[dict[str, list[Event]], dict[str, Settled]]:
     """What each hospital's ledger says of this run, by its own word."""
     run, number = final.progress.run, final.progress.round
+    deadline_s = plan.federated.deadline_s
     if not plan.privacy.enabled:
         return {}, {}
     there = set(road.hospitals())
     names = [h.hospital for h in final.progress.hospitals if h.hospital in there]
-    answers = road.ask(dict.fromkeys(names, Settle(run, plan.sha256, number)), WITNESS_S)
+    answers = road.ask(dict.fromkeys(names, Settle(run, plan.sha256, number)), deadline_s)
     releases: dict[str, list[Event]] = {}
     heads: dict[str, Settled] = {}
     for name, answer in answers.items():

@@ -7,6 +7,7 @@ when it starts again. Stopping the process stops no run: it waits where it was s
 
 from __future__ import annotations
 
+import json
 import logging
 import queue
 import secrets
@@ -17,18 +18,25 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from aegis import states
+from aegis.coordinator.questions import ask_all
+from aegis.coordinator.study import Study
 from aegis.errors import AegisError, BadInput
 from aegis.events import Listener
 from aegis.operations.coordinator.conducting import Conducting, wanted
 from aegis.operations.coordinator.enrolling import FrontDesk
 from aegis.operations.coordinator.office import Office
 from aegis.plan import Plan, check_plan
+from aegis.plan.own_data import positive, schema_of
+from aegis.report.answers import DELTA, EPSILON, answered_document, check_price
 from aegis.states import Failed, Idle, Terminated
 from aegis.store.journal import Journal
 from aegis.store.outcome import closed
+from aegis.store.questions import note_question
 from aegis.store.replay import ReplayGuard
 from aegis.store.replay import Sequence as Numbers
+from aegis.tasks.question import Question, question
 from aegis.tasks.task import find_task
+from aegis.tasks.topics import Topics
 from aegis.transport.carrier import Carrier, Courier
 from aegis.transport.forms import replies_to
 from aegis.transport.road import Road, RoadClosed
@@ -61,6 +69,7 @@ class Coordinator:
         self._waiting: queue.Queue[str | None] = queue.Queue()
         self._now = _Now()
         self._done = threading.Condition()
+        self._asking = threading.Lock()
         self._carrier: Carrier | None = None
         self.desk = FrontDesk(office, courier.admit)
 
@@ -100,7 +109,7 @@ class Coordinator:
         """Start a run of this plan and return its name. Raises ``BadInput`` while another goes on,
         and for a plan that no real road can serve."""
         check_plan(plan)
-        schema = find_task(plan.task).schema
+        schema = schema_of(plan)
         if not schema.columns and schema.image is None:
             raise BadInput(
                 f"the coordinator does not know the columns of task {plan.task}",
@@ -120,6 +129,38 @@ class Coordinator:
             journal.close()
         self._waiting.put(name)
         return name
+
+    def ask(
+        self, plan: Plan, wanted: Question, epsilon: float = EPSILON, delta: float = DELTA
+    ) -> dict[str, Any]:
+        """A charged question to all hospitals that are there, between two runs. Each hospital's
+        policy decides. Raises ``BadInput`` for an unsound question or while a run is going on,
+        ``RunAborted`` where nobody answers."""
+        check_price(epsilon, delta)
+        task, schema = find_task(plan.task), schema_of(plan)
+        topics = Topics(schema, positive(plan))
+        asked = question(topics, wanted.kind, wanted.columns, wanted.bins, wanted.where)
+        if self._now.run is not None:
+            raise BadInput(f"the run {self._now.run} is going on", way_out="Ask when it has ended")
+        road, name = self._make_road(plan), f"questions-{plan.task}"
+        with self._asking:
+            answered = ask_all(Study(plan, schema), road, name, asked, topics, epsilon, delta)
+        names, text = [*answered.noisy, *answered.bare], json.loads(asked.to_json())
+        about = (plan.task, plan.sha256, text, asked.sha256)
+        note_question(self.office.home, *about, epsilon, delta, names, answered.refused)
+        found = answered_document(
+            plan.task, task.title, plan.sha256, asked, topics, answered, epsilon, delta
+        )
+        hospitals: list[dict[str, Any]] = [
+            {"name": one, "status": "answered", "charged": epsilon} for one in answered.noisy
+        ]
+        hospitals += [{"name": one, "status": "answered", "charged": 0.0} for one in answered.bare]
+        hospitals += [
+            {"name": one, "status": "refused", "reason": why}
+            for one, why in answered.refused.items()
+        ]
+        source = {"source": "the hospitals' own", "synthetic": False}
+        return found | source | {"hospitals": sorted(hospitals, key=lambda one: str(one["name"]))}
 
     def command(self, run: str, command: Command) -> None:
         journal = Journal(self.office.home.database)
@@ -229,7 +270,8 @@ class Coordinator:
             name = self._waiting.get()
             if name is None:
                 return
-            self._now.run = name
+            with self._asking:  # a question that is on its way is answered first
+                self._now.run = name
             journal = Journal(self.office.home.database)
             try:
                 found = conducting.run(journal, name)

@@ -83,6 +83,16 @@ class FrontDesk:
             kept.names[issued.id] = {"name": name, "trusted": trusted, "expires": issued.expires}
         return code
 
+    def member(self, name: str) -> PublicIdentity | None:
+        """Who counts under this name, if anybody."""
+        standing = self._office.registrar.membership.standing(name)
+        return None if standing is None or standing.revoked else standing.identity
+
+    def reminder(self, address: str) -> JoinCode:
+        """A code that lets nobody in: with it a member fetches its welcome again, since what it
+        proves is its own keys."""
+        return JoinCode.new(address, self._office.fingerprint)
+
     def enrol(self, data: bytes, source: str = "") -> bytes:
         """The welcome for a request to enrol. Raises ``CheckFailed`` for one that is declined."""
         request = EnrolRequest.from_bytes(data)

@@ -40,7 +40,8 @@ KEYS_OF_DATA = (
 class Registered:
     """The data that a hospital brings. ``path`` is a file or folder; without one the task's own
     public data are taken: of those ``site`` (a real centre), or ``share`` ("2/5": the second of
-    five hospitals that the plan's partition makes), for demonstrations. ``directory`` is where
+    five hospitals that the plan's partition makes; "2/*": of as many as the plan counts), for
+    demonstrations. ``directory`` is where
     public data sets lie. ``engine`` is what this hospital trains in (numpy, sklearn, spark);
     without it Spark where USE_SPARK is set."""
 
@@ -59,15 +60,16 @@ class Registered:
             engine_named(self.engine)
         if self.share:
             number, of = self.numbered
-            if not 1 <= number <= of:
+            if not 1 <= number <= (of or number):
                 raise BadInput(f"the share {self.share!r}", "K/N with 1 <= K <= N, as in 2/5")
 
     @property
-    def numbered(self) -> tuple[int, int]:
+    def numbered(self) -> tuple[int, int | None]:
+        """Which share of how many; None where the plan says of how many."""
         first, slash, second = self.share.partition("/")
-        if not (slash and first.isdigit() and second.isdigit()):
+        if not (slash and first.isdigit() and (second.isdigit() or second == "*")):
             raise BadInput(f"the share {self.share!r}", "K/N with 1 <= K <= N, as in 2/5")
-        return int(first), int(second)
+        return int(first), None if second == "*" else int(second)
 
     @property
     def demonstration(self) -> bool:

@@ -133,7 +133,7 @@ class Hospital:
         node = Node(
             site(self.name, self.registered, plan),
             self._memory,
-            account=self.account() if plan.privacy.enabled else None,
+            account=self.account(),
             policy=self.policy,
             seal=seal,
             decisions=self.decisions,

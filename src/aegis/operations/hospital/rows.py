@@ -32,6 +32,14 @@ def site(name: str, registered: Registered, plan: Plan) -> Site:
         raise DataError(
             f"this hospital's data are for {registered.task}, the plan is for {plan.task}"
         )
+    if registered.share:
+        number, of = registered.numbered
+        if number > (of or plan.federated.num_clients or 0):
+            raise DataError(
+                f"this hospital holds share {number} of public data",
+                f"the plan divides them among {plan.federated.num_clients} hospitals",
+                f"Set federated.num_clients={number} or more",
+            )
     try:
         return _site(name, registered, plan)
     except (AegisError, OSError, ValueError, ArithmeticError, LookupError) as error:
@@ -65,6 +73,7 @@ def load(registered: Registered, rows: str, seed: int, plan: Plan | None = None)
             label=registered.label or (plan.data.label if plan else None),
             positive=registered.positive or (plan.data.positive if plan else None),
             group=registered.group or (plan.data.group if plan else None),
+            pixels=plan.data.pixels if plan else None,
             frames=spark_frames,
         )
     )
@@ -78,7 +87,7 @@ def _site(name: str, registered: Registered, plan: Plan) -> Site:
     if registered.share:
         number, of = registered.numbered
         kind = federated.partition
-        parts = partition(dataset, of, kind.by, kind.alpha, *fractions)
+        parts = partition(dataset, of or federated.num_clients, kind.by, kind.alpha, *fractions)
         rows = list(parts.values())[number - 1]
     else:
         own = registered.site or name

@@ -30,7 +30,7 @@ from aegis.store.note import Note
 
 LOCK_SECONDS = 60
 _SQLITE = b"SQLite format 3\x00"
-_SIDES = ("-wal", "-shm", "-journal")
+_SIDES = ("-wal", "-shm", "-journal", ".lock")
 _KEY_NAMES = (".key", ".p12", ".pfx")
 _HEAD = 1 << 16
 _STAYS = ("backups", "features")  # what images became can be made again, and is patients' own

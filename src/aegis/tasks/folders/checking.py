@@ -126,7 +126,7 @@ def examine_images(
     if words:
         try:
             ill, _ = ill_words(words, found.positive, reading.words, path.name)
-            refuse_twins(listing, seen, ill)
+            refuse_twins(listing, seen, {word: int(word in ill) for word in words})
         except DataError as error:
             if not listing.faults:
                 found.faults.append(("", str(error)))
@@ -203,6 +203,14 @@ def _remarks(listing: Listing, seen: Sequence[Seen]) -> Iterator[tuple[str, str]
     if len({(one.height, one.width) for one in seen}) > 1:
         yield "", "sizes differ: the middle square of each picture is taken and brought to one size"
     words = Counter(one.label for one in listing.filed)
+    if len(words) > 2:
+        yield (
+            "",
+            (
+                f"{len(words)} classes: data.positive tells one from the rest; without it and with "
+                f"model.num_classes: {len(words)} and training.solver: sgd all are told apart"
+            ),
+        )
     for word, count in words.items():
         if count < RARE * len(listing.filed):
             yield "", f"only {count} of {len(listing.filed)} files are {word}"

@@ -1,8 +1,8 @@
-"""The task ``images``: any hospital's pictures in folders, two classes told apart.
+"""The task ``images``: any hospital's pictures in folders, their classes told apart.
 
-Which class means disease is the plan's to say (``data.positive``), unless the other one is called
-normal, healthy or the like. Other tasks read
-their folders the same way (``folder_of``).
+Which class of two means disease is the plan's to say (``data.positive``), unless the other one is
+called normal, healthy or the like; more classes are all learned where the plan names none. Other
+tasks read their folders the same way (``folder_of``).
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class OwnImages:
     schema: Schema = Schema(image=Picture(SIDE, SIDE))  # noqa: RUF009  a frozen value
     credits: str = "your own files, in a folder that data.path names"
     unit: str = "picture"
+    several: bool = True
 
     @property
     def preset(self) -> Mapping[str, Any]:
@@ -53,7 +54,7 @@ class OwnImages:
                 "images of your own have no synthetic look-alike",
                 way_out="Leave data.synthetic out; task glaucoma has one",
             )
-        return folder_of(self.name, options, Reading(), SIDE)
+        return folder_of(self.name, options, Reading(several=True), SIDE)
 
 
 def folder_of(task: str, options: DataOptions, reading: Reading, side: int) -> Dataset:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from aegis.errors import DataError
@@ -32,6 +33,11 @@ class Words:
 
 def plain(word: str) -> str:
     return re.sub(r"[\s_]+|-(?=.)", "", word.casefold())
+
+
+def in_order(words: Iterable[str]) -> tuple[str, ...]:
+    """The classes as all hospitals number them: what is called healthy first, then by spelling."""
+    return tuple(sorted(words, key=lambda word: (plain(word) not in HEALTHY, plain(word), word)))
 
 
 def ill_words(

@@ -99,7 +99,7 @@ class Runner:
         net, network = module or self.module, self.network
         if network.name == "cnn1d":
             return net(rows)
-        images = rows.reshape(len(rows), *network.shape)
+        images = rows.reshape(-1, *network.shape)  # not len(rows), which a traced graph would keep
         lacking = [max(0, LEAST_FOR_DENSENET - size) for size in network.shape[1:]]
         if network.name == "densenet121" and any(lacking):
             (top, bottom), (left, right) = ((n // 2, n - n // 2) for n in lacking)
@@ -153,13 +153,13 @@ def _built(torch: Any, network: Network) -> Any:
 
 
 def _simple(nn: Any, network: Network) -> Any:
-    channels = network.shape[0]
+    channels, active = network.shape[0], nn.Tanh if network.activation == "tanh" else nn.ReLU
     parts: list[tuple[str, Any]] = []
     for number, width in enumerate(SIMPLE, 1):
         parts += [
             (f"conv{number}", nn.Conv2d(channels, width, 3, padding=1)),
             (f"norm{number}", nn.GroupNorm(FEW_GROUPS, width)),
-            (f"relu{number}", nn.ReLU()),
+            (f"{network.activation}{number}", active()),
             (f"pool{number}", nn.MaxPool2d(2)),
         ]
         channels = width
@@ -168,19 +168,22 @@ def _simple(nn: Any, network: Network) -> Any:
 
 
 def _signal(torch: Any, network: Network) -> Any:
-    nn = torch.nn
+    nn: Any = torch.nn
     channels, length = network.shape
+    active = torch.tanh if network.activation == "tanh" else torch.relu
 
-    class Signal(nn.Module):  # type: ignore[misc,name-defined]
+    class Signal(nn.Module):  # type: ignore[misc]
         """Convolutions along time, and the signal itself, in sizes that let what stands beside
         it be heard first."""
 
         def __init__(self) -> None:
             super().__init__()
-            self.dropped = lambda found: found
+            self.dropped: Any = lambda found: found
             width = channels
             for number, (wider, kernel) in enumerate(SIGNAL, 1):
-                self.add_module(f"conv{number}", nn.Conv1d(width, wider, kernel, padding=kernel // 2))
+                self.add_module(
+                    f"conv{number}", nn.Conv1d(width, wider, kernel, padding=kernel // 2)
+                )
                 self.add_module(f"norm{number}", nn.GroupNorm(FEW_GROUPS, wider))
                 width = wider
             straight = channels * length if channels * length <= SHORT else 0
@@ -188,12 +191,12 @@ def _signal(torch: Any, network: Network) -> Any:
 
         def forward(self, rows: Any) -> Any:
             flat, beside = rows[:, : channels * length], rows[:, channels * length :]
-            signal = flat.reshape(len(rows), channels, length)
+            signal = flat.reshape(-1, channels, length)
             for number in range(1, len(SIGNAL) + 1):
                 if number > 1:
                     signal = nn.functional.max_pool1d(signal, 2)
                 signal = self.get_submodule(f"conv{number}")(signal)
-                signal = nn.functional.relu(self.get_submodule(f"norm{number}")(signal))
+                signal = active(self.get_submodule(f"norm{number}")(signal))
             parts = [HUSHED * self.dropped(signal.mean(2)), RAISED * beside]
             if flat.shape[1] <= SHORT:
                 parts.insert(1, STRAIGHT * flat)

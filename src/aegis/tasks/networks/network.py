@@ -17,15 +17,16 @@ from numpy.typing import NDArray
 
 from aegis.errors import BadInput
 from aegis.messages import Vector
-from aegis.tasks.networks.layouts import NETWORKS, Layer, layers_of
+from aegis.tasks.networks.layouts import NETWORKS, SMALL, Activation, Layer, layers_of
 
 
 @dataclass(frozen=True)
 class Network:
     """``shape`` is what one row is: (channels, height, width) of an image, (channels, length) of a
     signal. ``beside`` numbers follow a signal's values in its row and join before the last layer.
-    ``dropout`` is one rate, for what convolutions tell the last layer, or none. With ``frozen`` training
-    moves the last layer only. Two classes give two outputs, whose difference is the one logit.
+    ``dropout`` is one rate, for what convolutions tell the last layer, or none. With ``frozen``
+    training moves the last layer only. ``activation`` follows the convolutions of the small ones.
+    Two classes give two outputs, whose difference is the one logit.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Network:
     dropout: tuple[float, ...] = ()
     beside: int = 0
     frozen: bool = False
+    activation: Activation = "relu"
 
     def __post_init__(self) -> None:
         if self.name not in NETWORKS:
@@ -41,6 +43,8 @@ class Network:
         wanted = "a signal" if self.name == "cnn1d" else "an image"
         if len(self.shape) != (2 if self.name == "cnn1d" else 3):
             raise BadInput(f"{self.name} takes {wanted}, and rows are {self.shape}")
+        if self.activation != "relu" and self.name not in SMALL:
+            raise BadInput(f"{self.name} has the activation that it was published with, ReLU")
         least = 4 if self.name == "cnn1d" else 8
         if min(self.shape[1:]) < least:
             raise BadInput(f"{wanted} of {self.shape[1:]} is too small for {self.name}")
@@ -66,7 +70,7 @@ class Network:
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        return _layers(self.name, self.shape, self.classes, self.beside)
+        return _layers(self.name, self.shape, self.classes, self.beside, self.activation)
 
     @property
     def manifest(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
@@ -131,6 +135,6 @@ class Network:
 
 @cache
 def _layers(
-    name: str, shape: tuple[int, ...], outputs: int, beside: int
+    name: str, shape: tuple[int, ...], outputs: int, beside: int, activation: Activation
 ) -> tuple[Layer, ...]:
-    return tuple(layers_of(name, shape, outputs, beside))
+    return tuple(layers_of(name, shape, outputs, beside, activation))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from itertools import islice
@@ -12,7 +13,15 @@ import numpy as np
 
 from aegis.errors import DataError
 from aegis.tasks.tables.dialect import MOST_BYTES, MOST_FIELD, MOST_ROWS, Dialect
-from aegis.tasks.tables.reading import BLOCK_ROWS, MISSING, Kept, Problems, Table, column_names
+from aegis.tasks.tables.reading import (
+    BLOCK_ROWS,
+    MISSING,
+    Book,
+    Problems,
+    Table,
+    Words,
+    column_names,
+)
 
 
 def word_of(value: Any) -> str:
@@ -38,6 +47,23 @@ def word_of(value: Any) -> str:
             raise DataError(f"it holds {kind}", "a cell is a number, a word or a date")
 
 
+class _Spelled(dict[Any, int]):
+    """The code of a value; how it is spelled is found out once."""
+
+    def __init__(self, absent: frozenset[str]) -> None:
+        super().__init__()
+        self.book = Book(absent)
+        self.size = 0
+
+    def __missing__(self, value: Any) -> int:
+        word = word_of(value)
+        if len(word) > MOST_FIELD:
+            raise DataError(f"it has {len(word)} characters", f"a cell may have {MOST_FIELD}")
+        self.size += len(word)
+        code = self[value] = self.book[word]
+        return code
+
+
 def table_of(
     name: str,
     told: str,
@@ -52,43 +78,43 @@ def table_of(
     or columns than a file may have, and for cells that are no single value."""
     names = column_names(name, list(header), numeric_is_data=False)
     absent = MISSING | {marker.strip().casefold() for marker in missing}
-    kept, count, size = Kept(len(names), absent), 0, 0
+    spelled, codes = [_Spelled(absent) for _ in names], [array("i") for _ in names]
+    count = 0
     for block in _blocks(rows):
         if count + len(block) > MOST_ROWS:
             raise DataError(f"{name} has more than {MOST_ROWS} rows", "a table may have so many")
-        words = [_words(name, names, row, count + n) for n, row in enumerate(block, start=1)]
-        size += sum(len(word) for row in words for word in row)
-        if size > MOST_BYTES:
+        for title, words, column, cells in zip(
+            names, spelled, codes, zip(*block, strict=True), strict=True
+        ):
+            try:
+                column.extend(map(words.__getitem__, cells))
+            except (DataError, TypeError) as error:
+                row = len(column) + 1  # those before it are in
+                raise DataError(f"{name}, row {row}, column {title}: {_why(error)}") from error
+        count += len(block)
+        # As a file of this table would have them: each cell with its separator.
+        if sum(words.size for words in spelled) + count * len(names) > MOST_BYTES:
             raise DataError(
                 f"{name} has more than {MOST_BYTES // 2**20} MiB",
                 "a table may have so many",
                 "Leave out columns that nobody needs",
             )
-        kept.add(words)
-        count += len(block)
     return Table(
         name,
         Dialect("", False, "", told=told),
-        {title: kept.column(j) for j, title in enumerate(names)},
+        {
+            title: Words(tuple(words.book.words), np.frombuffer(column, dtype=np.int32))
+            for title, words, column in zip(names, spelled, codes, strict=True)
+        },
         np.arange(1, count + 1) if places is None else np.asarray(places, dtype=np.int64),
         problems or Problems(),
     )
 
 
-def _words(name: str, names: list[str], row: Sequence[Any], number: int) -> list[str]:
-    found = []
-    for title, value in zip(names, row, strict=True):
-        try:
-            word = word_of(value)
-        except DataError as error:
-            raise DataError(f"{name}, row {number}, column {title}: {error}") from error
-        if len(word) > MOST_FIELD:
-            raise DataError(
-                f"{name}, row {number}, column {title} has {len(word)} characters",
-                f"a cell may have {MOST_FIELD}",
-            )
-        found.append(word)
-    return found
+def _why(error: Exception) -> str:
+    if isinstance(error, DataError):
+        return str(error)
+    return "it holds a list; a cell is a number, a word or a date"  # what no dictionary takes
 
 
 def _blocks(rows: Iterable[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:

@@ -11,8 +11,7 @@ fault with its line. What was entered in error, refuted or cancelled does not co
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -23,14 +22,20 @@ import numpy as np
 from aegis.errors import DataError
 from aegis.tasks.tables.cells import table_of
 from aegis.tasks.tables.dialect import MOST_ROWS
+from aegis.tasks.tables.fhir_resources import (
+    EVER,
+    codes,
+    codes_alone,
+    day,
+    dicts,
+    moment,
+    resources,
+)
 from aegis.tasks.tables.reading import Problems, Table
 
 LOINC = "http://loinc.org"
-MOST_LINE = 4 << 20
-MOST_EXPORT = 4 << 30
 TAKES = ("latest", "mean")
 _VOID = ("entered-in-error", "cancelled", "refuted")
-_EVER = -1e300
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ def read_fhir(name: str, export: Export, missing: Iterable[str] = ()) -> Table:
     problems = Problems()
     people = _People(problems)
     for path in export.patients:
-        for line, resource in _resources(path, "Patient"):
+        for line, resource in resources(path, "Patient"):
             people.add(path, line, resource)
     if not people.ids:
         raise DataError(f"{name} has no patient")
@@ -150,7 +155,7 @@ class _People:
         self.ids.append(own)
         sex = resource.get("gender")
         self.sexes.append(sex if sex in ("male", "female", "other") else None)
-        self.births.append(_day(resource.get("birthDate")))
+        self.births.append(day(resource.get("birthDate")))
         dead = resource.get("deceasedBoolean") is True or "deceasedDateTime" in resource
         self.deceased.append(dead)
         self.lines.append(line)
@@ -187,18 +192,18 @@ def _observed(
             by_code.setdefault(full, []).append(kept[wanted.name])
     seen = 0
     for path in export.observations:
-        for line, resource in _resources(path, "Observation"):
+        for line, resource in resources(path, "Observation"):
             if resource.get("status") in _VOID:
                 continue
             who = people.of(resource)
             if who is None:
                 continue
             seen += 1
-            when = _moment(resource)
-            if when > _EVER:
+            when = moment(resource)
+            if when > EVER:
                 people.last[who] = max(when, people.last.get(who, when))
-            for part in (resource, *_dicts(resource.get("component"))):
-                for code in dict.fromkeys(_codes(part.get("code"))):
+            for part in (resource, *dicts(resource.get("component"))):
+                for code in dict.fromkeys(codes(part.get("code"))):
                     for column in by_code.get(code, ()):
                         _take(column, who, part, when, path, line, problems)
     return seen
@@ -258,7 +263,7 @@ def _value(column: _Kept, part: Mapping[str, Any]) -> float | str | None:
     concept = part.get("valueCodeableConcept")
     if isinstance(concept, dict):
         words = [concept.get("text")]
-        words += [c.get(key) for c in _dicts(concept.get("coding")) for key in ("display", "code")]
+        words += [c.get(key) for c in dicts(concept.get("coding")) for key in ("display", "code")]
         return next((word for word in words if isinstance(word, str) and word), None)
     return None
 
@@ -268,16 +273,16 @@ def _diagnosed(
 ) -> int:
     seen = 0
     for path in export.conditions:
-        for _, resource in _resources(path, "Condition"):
-            if {*_codes_alone(resource.get("verificationStatus"))} & {*_VOID}:
+        for _, resource in resources(path, "Condition"):
+            if {*codes_alone(resource.get("verificationStatus"))} & {*_VOID}:
                 continue
             who = people.of(resource)
             if who is None:
                 continue
             seen += 1
-            codes = _codes(resource.get("code"))
+            diagnosed = codes(resource.get("code"))
             for wanted in export.columns:
-                if any(_matches(code, asked) for code in codes for asked in wanted.conditions):
+                if any(_matches(code, asked) for code in diagnosed for asked in wanted.conditions):
                     kept[wanted.name].take(who, "1", 0.0)
     return seen
 
@@ -285,84 +290,3 @@ def _diagnosed(
 def _matches(code: str, asked: str) -> bool:
     own = code if "|" in asked else code.rpartition("|")[2]
     return own.startswith(asked[:-1]) if asked.endswith("*") else own == asked
-
-
-def _resources(path: Path, kind: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The resources of a file with their lines. Raises ``DataError`` for a file that is too large,
-    a line that is no JSON object, or too long, and for another kind of resource."""
-    try:
-        size = path.stat().st_size
-        if size > MOST_EXPORT:
-            raise DataError(
-                f"{path.name} has {size / 2**30:.1f} GiB", f"{MOST_EXPORT >> 30} at most"
-            )
-        with path.open("rb") as file:
-            number = 0
-            while line := file.readline(MOST_LINE + 1):
-                number += 1
-                if len(line) > MOST_LINE:
-                    raise DataError(f"{path.name}, line {number} is longer than {MOST_LINE} bytes")
-                if line.strip():
-                    yield number, _resource(path, number, line, kind)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror})") from error
-
-
-def _resource(path: Path, number: int, line: bytes, kind: str) -> dict[str, Any]:
-    try:
-        found = json.loads(line.decode("utf-8-sig"), parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
-        raise DataError(
-            f"{path.name}, line {number} is no JSON ({type(error).__name__})",
-            "an export holds one resource on each line",
-        ) from error
-    if not isinstance(found, dict) or found.get("resourceType") != kind:
-        what = found.get("resourceType") if isinstance(found, dict) else type(found).__name__
-        raise DataError(f"{path.name}, line {number} is {what!s:.40}", f"each is a {kind}")
-    return found
-
-
-def _no_number(word: str) -> Any:
-    raise ValueError(f"{word} is no number")
-
-
-def _dicts(value: Any) -> Sequence[dict[str, Any]]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
-
-
-def _codes(concept: Any) -> list[str]:
-    coding = _dicts(concept.get("coding")) if isinstance(concept, dict) else []
-    return [f"{one.get('system') or ''}|{one.get('code')}" for one in coding if one.get("code")]
-
-
-def _codes_alone(concept: Any) -> list[str]:
-    return [code.rpartition("|")[2] for code in _codes(concept)]
-
-
-def _moment(resource: Mapping[str, Any]) -> float:
-    """When it was observed, in seconds; what tells no time is older than all that does."""
-    period = resource.get("effectivePeriod")
-    spans = [period.get("end"), period.get("start")] if isinstance(period, dict) else []
-    said = [resource.get("effectiveDateTime"), resource.get("effectiveInstant"), *spans]
-    for text in (*said, resource.get("issued")):
-        day = _instant(text)
-        if day is not None:
-            return day.timestamp()
-    return _EVER
-
-
-def _instant(text: Any) -> datetime | None:
-    """A FHIR date or time, which may be a year alone; without a zone it is taken as UTC."""
-    if not isinstance(text, str):
-        return None
-    padded = text + {4: "-01-01", 7: "-01"}.get(len(text), "")
-    try:
-        found = datetime.fromisoformat(padded)
-    except ValueError:
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-def _day(text: Any) -> date | None:
-    found = _instant(text)
-    return None if found is None else found.date()

@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aegis.errors import AegisError
-from aegis.transport.flower.frames import Kind
-from aegis.transport.flower.link import Frame, RelayLink
+from aegis.transport.flower.frames import Frame, Kind
+from aegis.transport.flower.link import RelayLink
 
 if TYPE_CHECKING:
     from aegis.transport.flower.engine import FlowerCourier
 
-RELAY_WITHIN_S = 60.0
+RELAY_WITHIN_S = 120.0
 LONGEST_PAUSE_S = 30.0
 _LOOK_S = 0.5  # between two looks whether all is well
 
 
 class FlowerCarrier:
-    """At most one message is on its way to a hospital. What is sent meanwhile, or while the hospital
-    or the relay is away, is kept, the newest for each hospital, and goes out when its time comes."""
+    """At most one message is on its way to a hospital. What is sent meanwhile, or while the
+    hospital or the relay is away, is kept, the newest for each, and goes out in its time."""
 
     def __init__(self, courier: FlowerCourier, home: Path) -> None:
         self._courier = courier

@@ -39,7 +39,7 @@ class Control:
     def unregister(self, node: int) -> None:
         self._ask(self._client.UnregisterNode, compat.UnregisterNodeRequest(node_id=node))
 
-    def start(self, fab: compat.Fab, config: Mapping[str, str]) -> int:
+    def start(self, fab: compat.Fab, config: Mapping[str, str | int]) -> int:
         """The number of the run."""
         answer = self._ask(
             self._client.StartRun,

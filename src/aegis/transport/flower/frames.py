@@ -23,6 +23,9 @@ class Kind(IntEnum):
     REPLY = 4  # up: the body from this node
 
 
+Frame = tuple[Kind, int, bytes]
+
+
 def write(to: socket.socket, kind: Kind, node: int, body: bytes = b"") -> None:
     """Raises ``OSError``. Only one thread at a time may write."""
     to.sendall(_HEAD.pack(kind, node, len(body)))
@@ -30,7 +33,7 @@ def write(to: socket.socket, kind: Kind, node: int, body: bytes = b"") -> None:
         to.sendall(body)
 
 
-def read(of: socket.socket) -> tuple[Kind, int, bytes] | None:
+def read(of: socket.socket) -> Frame | None:
     """The next frame, or None at the end of the connection. Raises ``OSError``, and
     ``ValueError`` for bytes that are no frame."""
     head = exactly(of, _HEAD.size)

@@ -177,6 +177,7 @@ class Gateway:
         if head.method != "POST":
             raise Refusal(405, "only POST is answered here")
         guest = self._guests.proven(head)
+        guest.seen = time.monotonic()  # also while the SuperLink is away: the hospital is there
         if head.length > limit:
             raise Refusal(413, f"a body of {head.length} bytes; at most {limit} are taken here")
         body = await http.read_body(reader, head.length)
@@ -186,7 +187,6 @@ class Gateway:
             guest.bell.clear()
         found = await self._forward(head, body)
         if found.status_code == httpx.codes.OK:
-            guest.seen = time.monotonic()
             found = await self._consequence(head, body, found, guest, reader)
         kind = found.headers.get("content-type", _PROTOBUF)
         return http.answer(found.status_code, found.content, kind)

@@ -16,6 +16,9 @@ def main(command: list[str]) -> int:
     child = subprocess.Popen(  # noqa: S603
         command, stdin=subprocess.DEVNULL, start_new_session=os.name == "posix"
     )
+    for name in ("SIGTERM", "SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda *_: _end(child, "SIGTERM"))
     threading.Thread(target=_watch, args=(child,), daemon=True).start()
     code = child.wait()
     _end(child, "SIGKILL")  # what it started and left behind

@@ -14,9 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from aegis.transport.flower import frames
-from aegis.transport.flower.frames import Kind
-
-Frame = tuple[Kind, int, bytes]
+from aegis.transport.flower.frames import Frame, Kind
 
 
 class RelayLink:

@@ -28,15 +28,16 @@ from aegis.identity.certificates import Authority, pem
 from aegis.transport.flower import QUIET, require_flower
 
 STARTS_WITHIN_S = 90.0
+_LOOK = "FLWR_SUPEREXEC_TASK_POLL_INTERVAL"
 _CHATTER = ("uvicorn.access", "[Fleet.PushMessages] Push replies")
-_QUICK = "0.2"  # seconds between two looks of the SuperLink's executor for work
 
 
 class SuperLink:
-    """``database`` None keeps its state in memory."""
+    """``database`` None keeps its state in memory. ``look_s`` is how often its executor looks
+    whether a run is to be started (Flower's own: 1)."""
 
-    def __init__(self, home: Path, database: Path | None) -> None:
-        self._home, self._database = home, database
+    def __init__(self, home: Path, database: Path | None, look_s: float = 0.2) -> None:
+        self._home, self._database, self._look_s = home, database, look_s
         self._child: subprocess.Popen[bytes] | None = None
         self._noting: threading.Thread | None = None
         self._words: deque[str] = deque(maxlen=100)
@@ -60,7 +61,7 @@ class SuperLink:
         of its log where it dies or stays silent. A second start keeps the port."""
         require_flower()
         self.stop()
-        command = _program("flower-superlink")
+        command = program("flower-superlink")
         self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._certify()
         self.port = self.port if self.port and _is_free(self.port) else _free_port()
@@ -79,7 +80,8 @@ class SuperLink:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=_environment(self._home),
+            start_new_session=True,  # an interrupt at the terminal is for this process to handle
+            env=environment(self._home) | {_LOOK: str(self._look_s)},
             cwd=self._home,
         )
         self._noting = threading.Thread(target=self._note, args=(self._child,), daemon=True)
@@ -149,7 +151,7 @@ class SuperLink:
                     handler.emit(logging.makeLogRecord({"msg": line}))
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
     beside = Path(sys.executable).with_name(name)
     found = str(beside) if beside.exists() else shutil.which(name)
     if found is None:
@@ -160,15 +162,14 @@ def _program(name: str) -> str:
     return found
 
 
-def _environment(home: Path) -> dict[str, str]:
+def environment(home: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FLWR_")}
     beside = str(Path(sys.executable).parent)
     return {
         **kept,
         **QUIET,
         "FLWR_HOME": str(home),
-        "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": _QUICK,
-        "PATH": os.pathsep.join([beside, kept.get("PATH", os.defpath)]),
+        "PATH": os.pathsep.join([beside, *os.get_exec_path()]),
         "PYTHONUNBUFFERED": "1",
     }
 

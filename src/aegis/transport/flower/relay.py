@@ -8,6 +8,7 @@ dies, the coordinator starts another Flower run, and what was on its way is aske
 from __future__ import annotations
 
 import json
+import select
 import socket
 import threading
 from collections.abc import Callable
@@ -43,12 +44,17 @@ class Relay:
     def serve(self) -> None:
         """Returns when the coordinator closes the connection."""
         with ThreadPoolExecutor(4) as pool:
-            while (frame := frames.read(self._link)) is not None:
+            while (frame := self._next()) is not None:
                 kind, node, body = frame
                 if kind is Kind.SEND:
                     pool.submit(self._guarded, self._send, node, body)
                 elif kind is Kind.LOOK:
                     pool.submit(self._guarded, self._look, node, body)
+
+    def _next(self) -> frames.Frame | None:
+        while not select.select([self._link], [], [], 1.0)[0]:
+            pass  # a signal to end reaches a thread that sleeps in Python only
+        return frames.read(self._link)
 
     def _guarded(self, work: Callable[[int, bytes], None], node: int, body: bytes) -> None:
         try:

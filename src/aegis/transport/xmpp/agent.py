@@ -3,10 +3,10 @@
 SPADE 4.1 builds its XMPP client itself and trusts any certificate unless told otherwise, and then
 those of the machine's own list. So the one method that connects is ours: it gives the client a TLS
 context that knows the federation's root alone, allows SCRAM only, and hands the connection to a
-keeper that pings, notices a silent server, and tries again with growing pauses. The rest is SPADE's:
-the states are an ``FSMBehaviour`` that walks a table (``machines``), what comes in is heard by a
-``CyclicBehaviour``. All agents of a process share one event loop in one thread; messages go through
-the server even between two of them.
+keeper that pings, notices a silent server, and tries again with growing pauses. The rest is
+SPADE's: the states are an ``FSMBehaviour`` that walks a table (``machines``), what comes in is
+heard by a ``CyclicBehaviour``. All agents of a process share one event loop in one thread; messages
+go through the server even between two of them.
 
 What is handed over is kept until the other side's receipt (XEP-0184), and sent again when either
 side comes back: stream management (XEP-0198) bridges a cut, receipts bridge a server's death.
@@ -74,16 +74,25 @@ def _escaped(text: str, use_cdata: bool = False) -> str:
 sys.modules["slixmpp.xmlstream.tostring"].escape = _escaped  # type: ignore[attr-defined]
 
 
+# It also warns, by no logger of its own, of each acknowledgement that comes during a ping.
+logging.getLogger().addFilter(lambda record: not str(record.msg).startswith("Unknown stanza inter"))
+for _chatty in ("slixmpp", "spade"):
+    if logging.getLogger(_chatty).level == logging.NOTSET:
+        logging.getLogger(_chatty).setLevel(logging.CRITICAL)  # what matters is said by us
+
+
 @dataclass(frozen=True)
 class Place:
     """Where the server is. ``files`` is how each address of a file begins, ``limit`` the most bytes
-    of one, ``context`` trusts the federation's root and nobody else."""
+    of one, ``context`` trusts the federation's root and nobody else; ``address`` is where to
+    connect, if not where the name leads."""
 
     host: str
     port: int
     files: str
     limit: int
     context: ssl.SSLContext
+    address: str = ""
 
 
 @dataclass(frozen=True)
@@ -173,6 +182,9 @@ class RoadAgent(Agent):  # type: ignore[misc]
             await asyncio.wait_for(self.stop(), 3)
         self.client.cancel_connection_attempt()
         self.client.abort()
+        sending = getattr(self.client, "_run_out_filters", None)
+        if sending is not None:
+            sending.cancel()  # it would wait for ever, and complain when the loop goes
         if self._files is not None:
             await self._files.close()
         self.container.unregister(str(self.jid))
@@ -201,7 +213,7 @@ class RoadAgent(Agent):  # type: ignore[misc]
             ("presence_unavailable", self._presence),
         ):
             client.add_event_handler(event, heard)
-        self._files = Files(place.files, place.context, place.limit)
+        self._files = Files(place.files, place.context, place.limit, place.address)
         self._keeper = asyncio.create_task(self._keep())
 
     async def _keep(self) -> None:
@@ -209,10 +221,12 @@ class RoadAgent(Agent):  # type: ignore[misc]
         while not self._closed:
             self._up.clear()
             self._down.clear()
-            self.client.connect(host=self.place.host, port=self.place.port)
+            self.client.connect(host=self.place.address or self.place.host, port=self.place.port)
             if await self._either(_ATTEMPT_S) and self._up.is_set():
                 pause = _PAUSE_S
                 await self._stay()
+                if self.refused:  # two processes with one account would throw each other out
+                    pause = _LONGEST_PAUSE_S
             elif not self._down.is_set():
                 self._fell(f"{self._where} does not answer")
             self.client.cancel_connection_attempt()

@@ -13,6 +13,7 @@ import queue
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import TimeoutError as Late
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("aegis.xmpp")
 
+_UNREAD = 64  # messages of one hospital
 _lock = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None
 _FROM_HOSPITALS = frozenset({"JOIN", "MODEL_UPDATE", "ERROR"})
@@ -49,6 +51,7 @@ def _running() -> asyncio.AbstractEventLoop:
 
 def _launched(build: Callable[[Any], RoadAgent]) -> tuple[RoadAgent, asyncio.AbstractEventLoop]:
     """``build`` gets the agents' module and runs in the loop, where SPADE wants to be born."""
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # SPADE's own server brings it along
     try:
         from aegis.transport.xmpp import agent as agents
     except ImportError as error:
@@ -65,7 +68,12 @@ def _launched(build: Callable[[Any], RoadAgent]) -> tuple[RoadAgent, asyncio.Abs
 
 def _place(agents: Any, server: Server, trust: Trust) -> Place:
     place: Place = agents.Place(
-        server.host, server.port, server.files, server.largest_file, client_context(trust.root)
+        server.host,
+        server.port,
+        server.files,
+        server.largest_file,
+        client_context(trust.root),
+        server.address,
     )
     return place
 
@@ -183,6 +191,7 @@ class XmppCarrier(_End):
         hospitals: Callable[[], Mapping[str, str]],
     ) -> None:
         self._replies: queue.Queue[tuple[str, bytes]] = queue.Queue()
+        self._unread: Counter[str] = Counter()
         self._seen: dict[str, float] = {}
         self._hospitals = hospitals
 
@@ -208,9 +217,11 @@ class XmppCarrier(_End):
 
     def receive(self, timeout_s: float) -> tuple[str, bytes] | None:
         try:
-            return self._replies.get(timeout=max(timeout_s, 0.001))
+            name, data = self._replies.get(timeout=max(timeout_s, 0.001))
         except queue.Empty:
             return None
+        self._unread[name] -= 1
+        return name, data
 
     def hear(self, event: Event) -> None:
         """A listener of the house's events: what they mean for the agent's state."""
@@ -225,7 +236,12 @@ class XmppCarrier(_End):
             self._greeted(name, True)
             self._agent.again(name)
             return
-        self._agent.happened(*passed("MODEL_UPDATE" if label.msg_type != "JOIN" else "ERROR"))
+        if self._unread[name] >= _UNREAD:
+            log.warning("%s sends more than is read; it is dropped", name)
+            return
+        self._unread[name] += 1
+        if label.msg_type == "MODEL_UPDATE":
+            self._agent.happened("answered")
         self._replies.put((name, data))
 
     def _greeted(self, name: str, there: bool) -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import socket
 import ssl
 from collections.abc import AsyncIterator
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 from aegis.errors import CheckFailed, RunAborted
 from aegis.transport.xmpp.messages import File
@@ -23,11 +25,13 @@ _AGENT = {"User-Agent": "aegis"}
 
 
 class Files:
-    """``begin`` is how each address begins; ``limit`` in bytes is the most that is fetched."""
+    """``begin`` is how each address begins; ``limit`` in bytes is the most that is fetched;
+    ``address`` where the server is, if its name leads elsewhere from here."""
 
-    def __init__(self, begin: str, context: ssl.SSLContext, limit: int) -> None:
+    def __init__(self, begin: str, context: ssl.SSLContext, limit: int, address: str = "") -> None:
         self._begin, self.limit = begin, limit
-        connector = aiohttp.TCPConnector(ssl=context, limit=8)
+        resolver = _Known(address) if address else None
+        connector = aiohttp.TCPConnector(ssl=context, limit=8, resolver=resolver)
         self._session = aiohttp.ClientSession(
             connector=connector, timeout=_TIMEOUT, headers=_AGENT, read_bufsize=2**20
         )
@@ -79,6 +83,28 @@ class Files:
     def _check(self, url: str) -> None:
         if not self.known(url):
             raise CheckFailed(f"a file at {url!r:.80}", f"files lie under {self._begin}")
+
+
+class _Known(AbstractResolver):
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        kind = socket.AF_INET6 if ":" in self._address else socket.AF_INET
+        return [
+            {
+                "hostname": host,
+                "host": self._address,
+                "port": port,
+                "family": kind,
+                "proto": 0,
+                "flags": socket.AI_NUMERICHOST,
+            }
+        ]
+
+    async def close(self) -> None: ...
 
 
 async def _pieces(data: bytes) -> AsyncIterator[memoryview]:

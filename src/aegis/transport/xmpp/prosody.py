@@ -12,6 +12,7 @@ Linux, because the kernel ends it.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import shutil
@@ -20,7 +21,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aegis.errors import BadInput, RunAborted
@@ -29,10 +30,11 @@ from aegis.transport.carrier import Trust
 log = logging.getLogger("aegis.xmpp")
 
 PORT, FILES_PORT = 5222, 5281
-LARGEST_FILE = 512 * 2**20
+LARGEST_FILE = 256 * 2**20
 STANZA = 512 * 1024
 KEPT_S = 600.0
-_START_S, _LOOK_S, _BACKOFF_S = 15.0, 0.2, 0.5
+_PREFIX = "aegis-prosody-"
+_START_S, _LOOK_S, _BACKOFF_S, _LONGEST_S = 15.0, 0.2, 0.25, 10.0
 
 _MODULES = ("roster", "saslauth", "tls", "disco", "ping", "smacks", "http_file_share")
 
@@ -46,11 +48,53 @@ class Server:
     files_port: int = FILES_PORT
     listen: tuple[str, ...] = ("127.0.0.1", "::1")
     largest_file: int = LARGEST_FILE
+    address: str = ""  # where to connect, if the name leads elsewhere from here
+
+    @property
+    def from_here(self) -> Server:
+        """As this machine reaches its own server: by the same name, but never around the world."""
+        anywhere = {"0.0.0.0": "127.0.0.1", "*": "127.0.0.1", "::": "::1"}  # noqa: S104
+        return replace(self, address=anywhere.get(self.listen[0], self.listen[0]))
 
     @property
     def files(self) -> str:
         """The beginning of each file's address."""
         return f"https://{self.host}:{self.files_port}/"
+
+
+def here(folder: Path, host: str, port: int, called: str) -> Server:
+    """A server of our own. Hospitals keep the ports that they were told, so ports that were chosen
+    once are written down in ``folder``."""
+    listen = {"127.0.0.1": ("127.0.0.1", "::1"), "0.0.0.0": ("0.0.0.0", "::")}  # noqa: S104
+    ports = (port, FILES_PORT if port == PORT else port + 1) if port else _kept_ports(folder, host)
+    return Server(called, *ports, listen=listen.get(host, (host,)))
+
+
+def elsewhere(text: str) -> Server:
+    """From HOST, HOST:PORT or xmpp://HOST:PORT. Raises ``BadInput``."""
+    rest = text.removeprefix("xmpp://").rstrip("/")
+    host, _, port = rest.partition(":")
+    if not host or "/" in rest or (port and not port.isdigit()):
+        raise BadInput(
+            f"{text!r} is no XMPP server", way_out="Say HOST, HOST:PORT or xmpp://HOST:PORT"
+        )
+    return Server(host, int(port or PORT))
+
+
+def _kept_ports(folder: Path, host: str) -> tuple[int, int]:
+    path = folder / "ports.json"
+    try:
+        one, other = json.loads(path.read_text("utf-8"))
+        return int(one), int(other)
+    except (OSError, ValueError, TypeError):
+        pass
+    with socket.socket(_family(host)) as first, socket.socket(_family(host)) as second:
+        for probe in (first, second):
+            probe.bind((host, 0))
+        chosen = first.getsockname()[1], second.getsockname()[1]
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.write_text(json.dumps(chosen), "utf-8")
+    return chosen
 
 
 def configuration(server: Server, folder: str, *, certificate: str, log_to: str) -> str:
@@ -99,6 +143,7 @@ http_file_share_size_limit = {server.largest_file}
 http_file_share_daily_quota = {2**40}
 http_file_share_expires_after = 86400
 http_max_content_size = 65536 -- what is larger goes to the disk as it comes, not through memory
+http_max_buffer_size = 1048576
 http_external_url = {_quoted(server.files)}
 http_default_host = {_quoted(server.host)}
 
@@ -126,6 +171,8 @@ class Prosody:
         self._stopping = threading.Event()
         self._started: threading.Event | None = None
         self._watch: threading.Thread | None = None
+        self._command: list[str] = []
+        self._next_sweep = 0.0
 
     @property
     def data(self) -> Path:
@@ -146,7 +193,8 @@ class Prosody:
         for port in (self.server.port, self.server.files_port):
             for address in self._addresses():
                 _free(address, port)
-        folder = Path(tempfile.mkdtemp(prefix="aegis-prosody-"))
+        _forget_the_dead()
+        folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
         (folder / "data").mkdir(mode=0o700)
         certificate = folder / "server.pem"
         descriptor = os.open(certificate, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -221,23 +269,20 @@ class Prosody:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self._child.wait(5)
                 return
-            if time.monotonic() - began < 2 and pause == _BACKOFF_S:
-                pause = 1.0
             log.warning("the XMPP server ended (%s); it is started again", self._child.returncode)
             self._stopping.wait(pause)
-            pause = _BACKOFF_S if time.monotonic() - began > 30 else min(2 * pause, 10.0)
+            pause = _BACKOFF_S if time.monotonic() - began > 30 else min(2 * pause, _LONGEST_S)
 
     def _sweep(self) -> None:
         """Files that nobody fetched in time go; they are ciphertext, but they fill the disk."""
         now = time.time()
-        if now < getattr(self, "_next_sweep", 0.0) or self._folder is None:
+        if now < self._next_sweep or self._folder is None:
             return
         self._next_sweep = now + KEPT_S / 20
-        for path in (self._folder / "data").glob("*/http_file_share/**/*"):
+        for path in (self._folder / "data").glob("*/http_file_share/**/*.bin*"):
             with contextlib.suppress(OSError):
-                if path.is_file() and path.suffix.startswith(".bin"):
-                    if now - path.stat().st_mtime > KEPT_S:
-                        path.unlink()
+                if now - path.stat().st_mtime > KEPT_S:
+                    path.unlink()
 
     def _answers(self) -> bool:
         for port in (self.server.port, self.server.files_port):
@@ -252,8 +297,6 @@ class Prosody:
         return tuple(address for address in self.server.listen if _exists(address))
 
     def _reachable(self) -> Server:
-        from dataclasses import replace
-
         return replace(self.server, listen=self._addresses())
 
     def _last_words(self) -> str:
@@ -265,6 +308,14 @@ class Prosody:
             return "it wrote no log"
         wrong = [line for line in lines if "error" in line or "warn" in line] or lines
         return "it says: " + " / ".join(line[:200] for line in wrong[-3:])
+
+
+def _forget_the_dead() -> None:
+    """A process that was killed leaves its folder behind, and in it a copy of a key."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        pid = folder.name.removeprefix(_PREFIX).split("-")[0]
+        if pid.isdigit() and Path("/proc").is_dir() and not Path("/proc", pid).exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _program() -> str:
@@ -319,5 +370,6 @@ def _free(address: str, port: int) -> None:
             raise BadInput(
                 f"port {port} of {address} is taken ({error.strerror})",
                 "the XMPP road needs it",
-                "Stop what uses it, or choose another port",
+                "Stop what uses it (Debian starts a Prosody of its own: systemctl disable --now "
+                "prosody), or choose another port",
             ) from error

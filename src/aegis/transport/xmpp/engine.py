@@ -11,7 +11,7 @@ from pathlib import Path
 from aegis.errors import RunAborted
 from aegis.transport.carrier import Trust
 from aegis.transport.xmpp.accounts import Accounts
-from aegis.transport.xmpp.ends import XmppCarrier, XmppLine
+from aegis.transport.xmpp.ends import XmppCarrier
 from aegis.transport.xmpp.prosody import Prosody, Server
 
 log = logging.getLogger("aegis.xmpp")
@@ -53,9 +53,8 @@ class XmppCourier:
             if self._prosody is not None:
                 self._prosody.start()
             accounts = self._accounts
-            self._carrier = XmppCarrier(
-                self.server, password, self.trust, lambda: accounts.hospitals
-            )
+            server = self.server if self.external else self.server.from_here
+            self._carrier = XmppCarrier(server, password, self.trust, lambda: accounts.hospitals)
             self._await(self._carrier)
         except BaseException:
             self.stop()
@@ -63,7 +62,7 @@ class XmppCourier:
         return self._carrier
 
     def admit(self, hospital: str, key: bytes = b"") -> Mapping[str, str]:
-        """What ``line`` needs. Sensitive: holds the hospital's password. ``key`` is not needed on
+        """What a line needs. Sensitive: holds the hospital's password. ``key`` is not needed on
         this road: who speaks is known by the password, what is said by its seal."""
         return {
             "road": "xmpp",
@@ -107,8 +106,3 @@ class XmppCourier:
                     return
                 raise RunAborted(f"our own XMPP server cannot be used: {carrier.status}")
             time.sleep(_LOOK_S)
-
-
-def line(details: Mapping[str, str], trust: Trust) -> XmppLine:
-    """A hospital's end of the road, from what ``admit`` returned."""
-    return XmppLine(details, trust)
