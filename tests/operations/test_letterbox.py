@@ -182,3 +182,19 @@ def test_a_share_beyond_the_plan_is_refused_in_words_that_say_so():
     assert len(site("a", Registered("breast_cancer", share="5/*"), plan).train)
     with pytest.raises(DataError, match=r"federated.num_clients=6"):
         site("a", Registered("breast_cancer", share="6/*"), plan)
+
+
+def test_s3s_flags_make_a_hospital_and_let_it_join_in_one_command(scene, monkeypatch, capsys):
+    """It then looks for its road, which is a queue here and no engine."""
+    from aegis.cli.app import run_command
+
+    monkeypatch.setenv("AEGIS_HOME", str(scene.hospitals))
+    where = f"{WHERE}:{scene.listening.port}"
+    code = scene.here.coordinator.desk.invite("hospital_1", where, trusted=True)
+    words = ["--client_id", "hospital_1", "--server_url", f"https://{where}"]
+    words += ["--model_type", "breast_cancer", "--api_key", code.text]
+    assert run_command(["hospital", "serve", *words]) == 2
+    assert "'queues' is no road" in capsys.readouterr().err
+    assert scene.here.office.hospitals() == ("hospital_1",)
+    assert run_command(["hospital", "serve", "--client_id", "b", "--server_url", "ftp://a"]) == 2
+    assert "xmpp://HOST" in capsys.readouterr().err

@@ -81,12 +81,10 @@ def test_result_and_report_say_that_a_beat_is_protected_and_why_that_matters(tmp
     }
     plan = load_plan(None, {key: str(value) for key, value in keys.items()}).plan
     done = run_plan(plan, home=tmp_path, data_directory=data_directory(), compare=False)
-    result = (
-        json.loads(Path(done.files["result.json"]).read_text()) if done.files else done.document
-    )
+    result = json.loads(Path(done.files["result"]).read_text())
     privacy = result["privacy"]
     assert privacy["unit"] == "heartbeat (a patient has hundreds) at one hospital"
     assert "a patient as a whole" in privacy["not_covered"][0]
-    report = next(tmp_path.rglob("report.html")).read_text(encoding="utf-8")
+    report = Path(done.files["report"]).read_text(encoding="utf-8")
     assert "a patient has hundreds" in report
     assert "a patient as a whole" in report

@@ -11,14 +11,17 @@ import pytest
 from aegis.errors import RunAborted
 from aegis.evaluation.histogram import score
 from aegis.evaluation.metrics import metrics
+from aegis.hospital.inspection import fault_of_preparation
 from aegis.hospital.site import VolatileMemory
+from aegis.messages import Invite, Refusal, Statistics, Tally
 from aegis.plan import load_plan
 from aegis.simulation.local import Federation
 from aegis.simulation.stacked import StackedHospitals
 from aegis.store.journal import Forgetful
 from aegis.tasks.bounded import read_preparation
 from aegis.tasks.networks import Network
-from aegis.tasks.task import Dataset, Rows, below
+from aegis.tasks.pixels import Pixels
+from aegis.tasks.task import Column, Dataset, Picture, Rows, Schema, below
 from aegis.wiring import federate
 from tests.federations import Done
 
@@ -135,3 +138,22 @@ def test_a_hospital_without_torch_says_what_it_lacks(stripes, monkeypatch):
     with pytest.raises(Exception, match=r'pip install "aegis-fl\[torch\]"') as caught:
         trained(stripes, trust="open")
     assert not isinstance(caught.value, RunAborted) or "torch" in str(caught.value)
+
+
+def test_a_hospital_takes_pixels_of_its_own_size_only():
+    schema = Schema(image=Picture(28, 28))
+    assert fault_of_preparation(schema, Pixels(Picture(28, 28), 0.5).to_json()) is None
+    other = fault_of_preparation(schema, Pixels(Picture(28, 29)).to_json())
+    assert other == "the preparation is not that of this hospital's images"
+    table = Schema((Column("age", "number", "", low=0.0, high=100.0),))
+    assert fault_of_preparation(table, Pixels(Picture(28, 28)).to_json()) is not None
+
+
+def test_a_hospital_counts_its_ill_for_a_plan_that_says_so_only(stripes):
+    for odds, answer in (("true", Tally), ("false", Refusal)):
+        asked = {"task": "pneumonia", "model.name": "simple_cnn", "training.local_odds": odds}
+        plan = load_plan(None, {**asked, "trust": "open", "federated.num_clients": "3"}).plan
+        node = next(iter(Federation.dealt(plan, stripes).nodes(VolatileMemory()).values()))
+        node.answer(Invite("run", plan.sha256, plan.to_json()))
+        found = node.answer(Statistics("run", plan.sha256, {}, 90, 3))
+        assert isinstance(found, answer), found

@@ -11,23 +11,45 @@ import tempfile
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aegis.cli.options import AsJson, answer
 
+if TYPE_CHECKING:
+    from aegis.operations.hospital.folder import HospitalFolder
+
 Check = tuple[str, bool, str, str]
 FREE_MIB = 200
+PORTS = {8081: "console", 8443: "Flower road", 5222: "XMPP road", 5281: "its files"}
 
 
 def register(app: typer.Typer) -> None:
-    app.command("doctor", epilog="Example:  aegis doctor --json")(doctor)
+    app.command("doctor", epilog="Example:  aegis doctor --hospital north")(doctor)
 
 
-def doctor(as_json: AsJson = False) -> None:
-    """Check the installation, the data root and the data sets; exits 1 where something must be
-    mended."""
+def doctor(
+    hospital: Annotated[
+        str, typer.Option(help="Also this hospital: data, policy, federation, its connection.")
+    ] = "",
+    coordinator: Annotated[
+        str,
+        typer.Option(
+            metavar="URL", help="Also the way to a coordinator: proxy, DNS, port, TLS, clock."
+        ),
+    ] = "",
+    home: Annotated[
+        Path | None,
+        typer.Option(help="The hospital's folder (default: AEGIS_HOME/hospitals/NAME)."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check the installation, the data root and the data sets, and what else is named; exits 1
+    where something must be mended, and says how."""
     checks = [check() for check in _CHECKS]
+    checks += _of_hospital(hospital, home) if hospital else []
+    checks += _of_coordinator(coordinator, hospital, home) if coordinator else []
     broken = [check for check in checks if not check[1]]
     if as_json:
         answer(
@@ -98,7 +120,7 @@ def _data() -> Check:
 
 
 def _extras() -> Check:
-    wanted = ("torch", "flwr", "ray", "pyspark", "pyarrow", "psycopg")
+    wanted = ("torch", "flwr", "ray", "pyspark", "pyarrow", "psycopg", "spade")
     found = [name for name in wanted if find_spec(name)]
     missing = [name for name in wanted if name not in found]
     hint = f"Absent, needed by some plans only: {', '.join(missing)}" if missing else ""
@@ -128,6 +150,47 @@ def _keys() -> Check:
     return "Keys", not faults, "; ".join(faults) or found, ""
 
 
+def _ports() -> Check:
+    import socket
+
+    taken = []
+    for port, use in PORTS.items():
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                taken.append(f"{port} ({use})")
+    hint = "By a coordinator that runs here, or choose others: --port, --road-port"
+    found = f"in use: {', '.join(taken)}" if taken else "free for a coordinator"
+    return "Ports", True, found, hint if taken else ""
+
+
+def _of_hospital(name: str, home: Path | None) -> list[Check]:
+    from aegis.operations.hospital.checks import checks
+
+    return list(checks(_folder(name, home)))
+
+
+def _of_coordinator(url: str, hospital: str, home: Path | None) -> list[Check]:
+    """Held against the root that the hospital took home, or that of this data root."""
+    from aegis.operations.connection import Place, connection
+    from aegis.store.home import Home
+
+    folder = _folder(hospital, home).federation if hospital else Home.from_environment().root
+    root = folder / "root.pem" if hospital else folder / "tls" / "root.pem"
+    return list(connection(Place.of(url, root)))
+
+
+def _folder(name: str, home: Path | None) -> HospitalFolder:
+    from aegis.identity.identity import checked_name
+    from aegis.operations.hospital.folder import HospitalFolder
+    from aegis.store.home import Home
+
+    checked_name(name)
+    return HospitalFolder(home or Home.from_environment().root / "hospitals" / name, name)
+
+
 _CHECKS: tuple[Callable[[], Check], ...] = (
     _python,
     _database,
@@ -136,4 +199,5 @@ _CHECKS: tuple[Callable[[], Check], ...] = (
     _data,
     _extras,
     _tasks,
+    _ports,
 )

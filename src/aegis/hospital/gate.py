@@ -118,7 +118,8 @@ class Gate:
         if self._earlier.recall(request.run, "train") is not None:
             return "statistics are told before the training begins, not after"
         private = follows_noise_rule(plan)
-        odds = plan.training.local_odds  # asks of images how many there are, and of the ill
+        # Of images only how many there are, and how many of the ill.
+        odds = plan.training.local_odds and site.schema.image is not None
         if site.schema.image is not None and not odds:
             return "images have no statistics round: their features follow from no patient"
         if not private and plan.data.standardize == "none" and not odds:

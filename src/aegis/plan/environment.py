@@ -69,7 +69,9 @@ ENVIRONMENT: Mapping[str, Variable] = {
             ("privacy.max_grad_norm",),
         ),
         Variable("USE_SPARK", "Whether hospitals train in Spark: true or false.", "false"),
-        Variable("JAVA_HOME", "Where Java is, for hospitals that train in Spark.", "java on the path"),
+        Variable(
+            "JAVA_HOME", "Where Java is, for hospitals that train in Spark.", "java on the path"
+        ),
         Variable("XMPP_SERVER", "The host name of the XMPP message broker.", "localhost"),
     )
 }

@@ -18,7 +18,7 @@ from aegis.tasks.folders.lookalikes import invented
 from aegis.tasks.folders.meanings import HEALTHY, Words
 from aegis.tasks.task import DataOptions, Dataset, Picture, Schema
 
-SIDE = 64
+SIDE = 32
 READING = Reading(
     Words(
         ill=frozenset({"glaucoma", "glaucomatous", "gon+", "rg", "positive", "yes", "1", "true"}),

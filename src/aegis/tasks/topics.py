@@ -29,7 +29,8 @@ _FLAGS = {"1": 1.0, "yes": 1.0, "true": 1.0, "0": 0.0, "no": 0.0, "false": 0.0}
 
 @dataclass(frozen=True)
 class Topics:
-    """``positive`` is the task's word for label 1 of two classes; ``attributes`` says what each one holds."""
+    """``positive`` is the task's word for label 1 of two classes; ``attributes`` says what each one
+    holds."""
 
     schema: Schema
     positive: str = "positive"

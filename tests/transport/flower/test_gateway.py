@@ -306,3 +306,50 @@ def test_keys_on_other_curves_are_refused_by_name(curve) -> None:
     key = ec.generate_private_key(curve).public_key()
     with pytest.raises(BadInput, match=curve.name):
         checked_key(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+
+
+def _free(gateway, handed: float, stored: float) -> bool:
+    return gateway.free("north", handed, stored)
+
+
+def test_a_second_message_waits_until_the_first_was_taken(door, hospital) -> None:
+    gateway, _, _ = door
+    handed = time.monotonic()
+    assert not _free(gateway, handed, -1e9)
+    assert not _free(gateway, handed, handed + 0.001)
+    ask(door, hospital, FLEET + "pull-object")
+    assert not _free(gateway, handed, handed + 0.001)
+    ask(door, hospital, FLEET + "confirm-message-received")
+    assert _free(gateway, handed, handed + 0.001)
+
+
+def test_a_hospital_that_asks_again_has_lost_what_it_took(door, hospital, monkeypatch) -> None:
+    from aegis.transport.flower import gateway
+
+    monkeypatch.setattr(gateway, "PRESENCE_S", 0.05)
+    handed = time.monotonic()
+    ask(door, hospital, FLEET + "pull-messages")
+    assert _free(door[0], handed, handed + 0.0001)
+
+
+def test_what_does_not_move_for_long_is_lost(door, hospital) -> None:
+    from aegis.transport.flower import gateway
+
+    now = time.monotonic()
+    assert not _free(door[0], now - gateway.STUCK_S - 1, -1e9)  # the relay is still busy with it
+    assert _free(door[0], now - gateway.STUCK_S - 2, now - gateway.STUCK_S - 1)
+    assert _free(door[0], now - gateway.RELAYED_WITHIN_S - 1, -1e9)
+
+
+def test_a_question_waits_for_the_end_of_an_answer(door, hospital) -> None:
+    gateway, behind, _ = door
+    handed = time.monotonic()
+    ask(door, hospital, FLEET + "confirm-message-received")
+    behind.answers[FLEET + "push-messages"] = [
+        compat.PushMessagesResponse(session_id="s", objects_to_push=["0"]).SerializeToString()
+    ]
+    ask(door, hospital, FLEET + "push-messages", _reply("asked", 1))
+    assert not _free(gateway, handed, handed)
+    part = compat.PushObjectRequest(session_id="s", object_content=b"x").SerializeToString()
+    ask(door, hospital, FLEET + "push-object", part)
+    assert _free(gateway, handed, handed)

@@ -15,7 +15,7 @@ import pytest
 from aegis.identity.certificates import Authority, pem
 from aegis.transport.carrier import Trust
 from aegis.transport.xmpp.engine import XmppCourier
-from aegis.transport.xmpp.prosody import Server
+from aegis.transport.xmpp.server import Server
 
 ROOT = Path(__file__).parents[3]
 

@@ -7,7 +7,8 @@ import pytest
 from aegis.errors import BadInput, RunAborted
 from aegis.transport.xmpp import prosody
 from aegis.transport.xmpp.engine import XmppCourier
-from aegis.transport.xmpp.prosody import Prosody, Server, configuration, elsewhere, here
+from aegis.transport.xmpp.prosody import Prosody
+from aegis.transport.xmpp.server import Server, configuration, elsewhere, here
 from tests.transport.xmpp.site import certified, free_ports
 
 DEPLOYED = Path(__file__).parents[3] / "deploy" / "prosody" / "prosody.cfg.lua"

@@ -17,8 +17,9 @@ from aegis.transport.carrier import Trust
 from aegis.transport.envelope import Envelope, Header
 from aegis.transport.xmpp import line
 from aegis.transport.xmpp.accounts import Accounts
+from aegis.transport.xmpp.ends import XmppCarrier
 from aegis.transport.xmpp.engine import XmppCourier
-from aegis.transport.xmpp.prosody import Server
+from aegis.transport.xmpp.server import Server
 from tests.transport.xmpp.site import Site, certified, free_ports, needs_prosody, until
 
 pytestmark = pytest.mark.engine
@@ -114,9 +115,9 @@ def test_strangers_bombs_and_odd_messages_are_dropped_with_a_line_in_the_log(sit
         asyncio.run_coroutine_threadsafe(spoken(text), north._loop).result(5)
 
     async def spoken(text):
-        agent.speak("coordinator@localhost", text, "0" * 32)
+        agent.outbox.speak("coordinator@localhost", text, "0" * 32)
 
-    end._in_loop(end._agent.hand_over, "coordinator", b"hello", "up", "1" * 32)
+    end._in_loop(end._agent.outbox.hand_over, "coordinator", b"hello", "up", "1" * 32)
     until(lambda: "a message from a stranger, stranger@localhost" in caplog.text, 10)
     says(json.dumps({"header": {"protocol_version": "1.0"}, "payload": None}))
     until(lambda: "protocol version '1.0'" in caplog.text, 10)
@@ -137,9 +138,9 @@ def test_a_file_that_is_not_the_one_announced_is_refused(site, caplog):
     async def told(changed):
         agent = site.carrier._agent
         label = labelled_as()
-        file = await agent._upload(label, b"x" * 200_000)
+        file = await agent.outbox.upload(label, b"x" * 200_000)
         with pytest.raises(Exception, match=r"sha256|announced|answered|lie under"):
-            await agent._files.fetch(replace(file, **changed))
+            await agent.files.fetch(replace(file, **changed))
 
     def labelled_as():
         from aegis.transport.xmpp.messages import labelled
@@ -165,6 +166,19 @@ def test_a_server_that_is_killed_mid_round_loses_no_answer(site):
     until(lambda: site.courier.pid != before, 5)
     until(lambda: site.carrier.present() == {"north", "South"})
     assert site.ask("South", b"and you?") == ("South", digest(b"and you?"))
+
+
+def test_an_answer_for_a_coordinator_that_is_away_waits_for_it(site):
+    site.carrier.send("north", question := b"sleep " + os.urandom(50))
+    time.sleep(0.7)
+    site.carrier.close()
+    time.sleep(2.0)  # by now the answer came back to the hospital as not delivered
+    accounts = site.courier._accounts
+    site.carrier = site.courier._carrier = XmppCarrier(
+        site.server, accounts.coordinator(), site.trust, lambda: accounts.hospitals
+    )
+    assert site.take(25) == ("north", digest(question))
+    until(lambda: site.carrier.present() == {"north", "South"})
 
 
 def test_a_small_message_goes_there_and_back_in_less_than_50_ms(site):

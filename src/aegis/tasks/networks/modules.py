@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -30,19 +31,22 @@ HUSHED, STRAIGHT, RAISED = 0.3, 2.0, 5.0
 AT_ONCE = 256
 LEAST_FOR_DENSENET = 32
 SMALL_IMAGE = 64
+_LOCK = RLock()
 
 
 @contextmanager
 def torch_on_one_thread(wanted_by: str) -> Iterator[Any]:
-    """PyTorch with one thread inside: the same bits on one core and on many. Raises
-    ``MissingExtra`` where it is not installed."""
+    """PyTorch with one thread inside: the same bits on one core and on many. Who else asks waits:
+    the number of threads and the modules belong to the whole process. Raises ``MissingExtra`` where
+    it is not installed."""
     torch = import_torch(wanted_by)
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield torch
-    finally:
-        torch.set_num_threads(before)
+    with _LOCK:
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield torch
+        finally:
+            torch.set_num_threads(before)
 
 
 def import_torch(wanted_by: str) -> Any:

@@ -189,10 +189,6 @@ class _Said:
 
 
 def _listed(value: Any) -> tuple[str, ...]:
-    return (
-        tuple(str(one) for one in value)
-        if isinstance(value, list)
-        else (str(value),)
-        if value
-        else ()
-    )
+    if isinstance(value, list):
+        return tuple(str(one) for one in value)
+    return (str(value),) if value else ()

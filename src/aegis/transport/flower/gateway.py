@@ -42,7 +42,7 @@ PATHS: Mapping[str, int] = {
     )
 }  # fmt: skip
 CONNECTIONS = 1024
-STUCK_S, STALLED_S = 20.0, 5.0
+STUCK_S, RELAYED_WITHIN_S = 20.0, 120.0
 _PROTOBUF = "application/x-protobuf"
 _Found = TypeVar("_Found")
 
@@ -109,13 +109,16 @@ class Gateway:
         was handed over, ``stored`` when the SuperLink had it (monotonic). While a message or its
         answer is on its way, another would only make both slower."""
         now = time.monotonic()
-        if now - handed > STUCK_S:
-            return True
-        return all(
-            (guest.taken > handed or (stored > handed and guest.idle > stored))
-            and now - guest.answering > STALLED_S
-            for guest in self._guests.named(name)
-        )
+        for guest in self._guests.named(name):
+            if now - guest.answering < STUCK_S:
+                return False
+            if guest.taken > handed or (stored > handed and guest.idle > stored):
+                continue
+            # Nothing moved for long: the SuperLink, or a hospital that was killed, lost it.
+            patience = STUCK_S if stored > handed else RELAYED_WITHIN_S
+            if now - max(handed, stored, guest.moved) < patience:
+                return False
+        return True
 
     def present(self) -> frozenset[str]:
         return self._guests.present(3 * PRESENCE_S)
@@ -223,6 +226,8 @@ class Gateway:
         reader: asyncio.StreamReader,
     ) -> httpx.Response:
         match head.path.removeprefix(FLEET):
+            case "pull-object":
+                guest.moved = time.monotonic()
             case "confirm-message-received":
                 guest.taken = time.monotonic()
             case "pull-messages" if not found.content:

@@ -26,7 +26,7 @@ def main(command: list[str]) -> int:
 
 
 def _watch(child: "subprocess.Popen[bytes]") -> None:
-    if sys.stdin.buffer.readline():
+    if os.read(0, 64):
         _end(child, "SIGTERM")
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(5)
@@ -44,4 +44,4 @@ def _end(child: "subprocess.Popen[bytes]", how: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    os._exit(main(sys.argv[1:]))  # not waiting for the thread that reads

@@ -29,13 +29,14 @@ SIGNED_WITHIN_S = 300.0
 @dataclass
 class Guest:
     """An admitted hospital. ``bell`` rings when the SuperLink may have something for it. Monotonic
-    times: ``seen`` at all, ``taken`` a message whole, ``idle`` because nothing was left for it, and
-    ``answering``, the last object of a reply that is not complete yet."""
+    times: ``seen`` at all, ``moved`` a part of a message, ``taken`` a whole one, ``idle`` because
+    nothing was left for it, and ``answering`` with a part of a reply that is not complete yet."""
 
     name: str
     key: ec.EllipticCurvePublicKey
     bell: asyncio.Event = field(default_factory=asyncio.Event)
     seen: float = -1e9
+    moved: float = -1e9
     taken: float = -1e9
     idle: float = -1e9
     answering: float = -1e9

@@ -89,17 +89,18 @@ class SuperLink:
         self._wait()
 
     def stop(self) -> None:
-        if self._child is None or self._child.stdin is None:
+        child, self._child = self._child, None
+        if child is None or child.stdin is None:
             return
         with suppress(OSError):
-            self._child.stdin.write(b"end\n")
+            child.stdin.write(b"end\n")
         with suppress(OSError):
-            self._child.stdin.close()
+            child.stdin.close()
         try:
-            self._child.wait(8)
+            child.wait(8)
         except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.wait()
+            child.kill()
+            child.wait()
         if self._noting is not None:
             self._noting.join(2)
 

@@ -34,7 +34,7 @@ def courier(
     server that is no address, ``MissingExtra``."""
     require_spade()
     from aegis.transport.xmpp.engine import XmppCourier
-    from aegis.transport.xmpp.prosody import elsewhere, here
+    from aegis.transport.xmpp.server import elsewhere, here
 
     if server:
         data = home / "server"  # its data folder, where it is mounted

@@ -16,50 +16,36 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 import random
 import ssl
 import sys
 import uuid
-from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from slixmpp import JID
 from slixmpp.exceptions import IqError, IqTimeout
 from slixmpp.xmlstream.xmlstream import NotConnectedError
 from spade.agent import Agent
-from spade.behaviour import CyclicBehaviour, FSMBehaviour, State
-from spade.message import Message as Spoken
 from spade.template import Template
 from spade.trace import TraceStore
 
-from aegis.errors import AegisError, RunAborted
 from aegis.transport.carrier import PRESENCE_S
+from aegis.transport.xmpp.behaviours import Listening, walking
 from aegis.transport.xmpp.files import Files
+from aegis.transport.xmpp.inbox import Inbox
 from aegis.transport.xmpp.machines import Happening, Machine
-from aegis.transport.xmpp.messages import (
-    INLINE,
-    LARGEST_TEXT,
-    File,
-    Label,
-    Message,
-    Type,
-    labelled,
-    read,
-    written,
-)
+from aegis.transport.xmpp.messages import RESOURCE, Label, Message, Type, labelled, written
+from aegis.transport.xmpp.outbox import Outbox
 
 log = logging.getLogger("aegis.xmpp")
 
-RESOURCE = "aegis"
 CONNECTED = "connected"
 MECHANISMS = {"SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"}
 _ATTEMPT_S, _PING_S = 10.0, 5.0
 _PAUSE_S, _LONGEST_PAUSE_S = 0.25, 4.0
-_KEPT, _AT_ONCE, _REMEMBERED, _FETCHES = 4, 16, 512, 3
 _MARKS = str.maketrans(
     {"&": "&amp;", "<": "&lt;", ">": "&gt;", "'": "&apos;", '"': "&quot;"}  # as XML has them
 )
@@ -107,22 +93,6 @@ class Ends:
     posted: Callable[[Label], None] = lambda label: None
 
 
-@dataclass
-class _Kept:
-    """Something on its way. Sensitive until sealed; here it is always sealed."""
-
-    label: Label
-    data: bytes | None
-    body: str | None = None
-    sent: bool = False
-
-
-@dataclass
-class _Out:
-    kept: deque[_Kept] = field(default_factory=lambda: deque(maxlen=_KEPT))
-    busy: bool = False
-
-
 class RoadAgent(Agent):  # type: ignore[misc]
     """``name`` is who speaks; build and start it in the loop's thread."""
 
@@ -137,12 +107,10 @@ class RoadAgent(Agent):  # type: ignore[misc]
         self.standing = machine.initial
         self.happenings: asyncio.Queue[Happening | None] = asyncio.Queue()
         self._up, self._down = asyncio.Event(), asyncio.Event()
-        self._out: dict[str, _Out] = {}
-        self._pending: Counter[str] = Counter()
-        self._recent: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self.inbox, self.outbox = Inbox(self), Outbox(self)
         self._tasks: set[asyncio.Task[None]] = set()
         self._keeper: asyncio.Task[None] | None = None
-        self._files: Files | None = None
+        self.files: Files
         self._closed = False
 
     @property
@@ -153,19 +121,10 @@ class RoadAgent(Agent):  # type: ignore[misc]
         for happening in happenings:
             self.happenings.put_nowait(happening)
 
-    def hand_over(self, name: str, data: bytes, direction: Any, msg_id: str) -> None:
-        label = labelled(data, self.who, direction, msg_id)
-        self._out.setdefault(name, _Out()).kept.append(_Kept(label, data))
-        self._spawn(self._pump(name))
-
     async def setup(self) -> None:
-        walk = FSMBehaviour()
-        for name in self.machine.states:
-            walk.add_state(name, _Standing(name), initial=name == self.machine.initial)
-        for source, target in self.machine.transitions():
-            walk.add_transition(source, target)
-        self.add_behaviour(walk, Template(thread="none"))  # it hears happenings, not messages
-        self.add_behaviour(_Listening())
+        # it hears happenings, not messages
+        self.add_behaviour(walking(self.machine), Template(thread="none"))
+        self.add_behaviour(Listening())
 
     async def close(self) -> None:
         self._closed, self.why = True, "closed"
@@ -185,8 +144,7 @@ class RoadAgent(Agent):  # type: ignore[misc]
         sending = getattr(self.client, "_run_out_filters", None)
         if sending is not None:
             sending.cancel()  # it would wait for ever, and complain when the loop goes
-        if self._files is not None:
-            await self._files.close()
+        await self.files.close()
         self.container.unregister(str(self.jid))
 
     # SPADE calls this where it would connect, and waits; we do not, because any order will do.
@@ -207,13 +165,13 @@ class RoadAgent(Agent):  # type: ignore[misc]
             ("ssl_invalid_chain", self._untrusted),
             ("failed_all_auth", self._unwelcome),
             ("stream_error", self._scolded),
-            ("message", self._heard),
-            ("receipt_received", self._receipt),
+            ("message", self.inbox.hear),
+            ("receipt_received", self.outbox.received),
             ("presence_available", self._presence),
             ("presence_unavailable", self._presence),
         ):
             client.add_event_handler(event, heard)
-        self._files = Files(place.files, place.context, place.limit, place.address)
+        self.files = Files(place.files, place.context, place.limit, place.address)
         self._keeper = asyncio.create_task(self._keep())
 
     async def _keep(self) -> None:
@@ -256,8 +214,7 @@ class RoadAgent(Agent):  # type: ignore[misc]
                 self._fell(f"{self._where} is silent")
                 return
             self.beat()
-            for name in list(self._out):
-                self._spawn(self._pump(name))
+            self.outbox.try_all()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._down.wait(), PRESENCE_S)
 
@@ -293,10 +250,12 @@ class RoadAgent(Agent):  # type: ignore[misc]
         for account, name in self.ends.others().items():
             self.greet(account)
             self.say_join(account)
-            self.again(name)
+            self.outbox.again(name)
 
     def say_join(self, account: str) -> None:
-        """Only a hospital says it."""
+        """Whoever has a new session says so: what the other could not deliver it sends again."""
+        label = replace(labelled(b"", self.who, "up", uuid.uuid4().hex), msg_type="JOIN")
+        self.outbox.speak(account, written(Message(label)), label.msg_id)
 
     def _resumed(self, _: object) -> None:
         self._connected("connected again")
@@ -330,190 +289,21 @@ class RoadAgent(Agent):  # type: ignore[misc]
         else:
             self._fell(f"{self._where} ended the stream: {condition}")
 
-    def _name(self, jid: Any) -> str | None:
+    def name_of(self, jid: Any) -> str | None:
         return self.ends.others().get(jid.bare) if jid.resource == RESOURCE else None
 
     def _presence(self, presence: Any) -> None:
-        name = self._name(presence["from"])
+        name = self.name_of(presence["from"])
         if name is not None:
             self.ends.seen(name, presence["type"] != "unavailable")
 
-    def _heard(self, stanza: Any) -> None:
-        """Whatever is not plainly meant for us ends here, before it is read."""
-        if stanza["type"] == "error":
-            return
-        name, body = self._name(stanza["from"]), stanza["body"]
-        if name is None:
-            log.warning("%s: a message from a stranger, %s, is dropped", self.who, stanza["from"])
-        elif len(body) > LARGEST_TEXT:
-            log.warning("%s: %d characters from %s are dropped", self.who, len(body), name)
-        elif self._pending[name] >= _AT_ONCE:
-            log.warning("%s: %s sends too much at once; it is dropped", self.who, name)
-        else:
-            self._pending[name] += 1
-            self._message_received(stanza)
-
-    async def take(self, spoken: Spoken) -> None:
-        name = self._name(spoken.sender)
-        if name is None:
-            return
-        try:
-            message = read(spoken.body or "")
-            label = message.label
-            if label.sender_id != name or label.msg_type not in self.ends.takes:
-                raise RunAborted(f"a {label.msg_type} of {label.sender_id} is not for {self.who}")
-        except AegisError as error:
-            self._pending[name] -= 1
-            log.warning("%s: a message from %s is refused: %s", self.who, name, error)
-            return
-        log.debug("%s: %s %s from %s", self.who, label.msg_type, label.msg_id, name)
-        if isinstance(message.payload, File):
-            self._spawn(self._fetched(name, label, message.payload, spoken.sender))
-            return
-        self._delivered(name, label, message.payload or b"", spoken.sender)
-
-    async def _fetched(self, name: str, label: Label, file: File, sender: Any) -> None:
-        for left in reversed(range(_FETCHES)):
-            try:
-                assert self._files is not None
-                data = await self._files.fetch(file)
-            except RunAborted as error:
-                if left:
-                    await asyncio.sleep(0.5)
-                    continue
-                fault: AegisError = error
-            except AegisError as error:
-                fault = error
-            else:
-                self._delivered(name, label, data, sender)
-                return
-            break
-        self._pending[name] -= 1
-        log.warning("%s: a file from %s is refused: %s", self.who, name, fault)
-
-    def _delivered(self, name: str, label: Label, data: bytes, sender: Any) -> None:
-        self._pending[name] -= 1
-        key = (name, label.msg_id)
-        if key not in self._recent:
-            self._recent[key] = None
-            if len(self._recent) > _REMEMBERED:
-                self._recent.popitem(last=False)
-            self.ends.arrived(name, label, data)
-        receipt = self.client.Message()
-        receipt["to"], receipt["receipt"] = sender, label.msg_id
-        receipt.send()
-
-    def _receipt(self, stanza: Any) -> None:
-        name = self._name(stanza["from"])
-        out = self._out.get(name or "")
-        if out is not None:
-            left = (kept for kept in out.kept if kept.label.msg_id != stanza["receipt"])
-            out.kept = deque(left, maxlen=_KEPT)
-
-    def again(self, name: str) -> None:
-        """The other side, or the server, is there anew: what has no receipt goes out once more."""
-        out = self._out.get(name)
-        if out is not None:
-            for kept in out.kept:
-                kept.sent = False
-            self._spawn(self._pump(name))
-
-    async def _pump(self, name: str) -> None:
-        out = self._out[name]
-        if out.busy:
-            return
-        out.busy = True
-        try:
-            while self.connected:
-                kept = next((one for one in out.kept if not one.sent), None)
-                if kept is None:
-                    return
-                await self._post(name, kept)
-        except (AegisError, IqError, IqTimeout, NotConnectedError) as error:
-            log.info("%s: not sent to %s yet: %s", self.who, name, str(error) or "no answer")
-        finally:
-            out.busy = False
-
-    async def _post(self, name: str, kept: _Kept) -> None:
-        if kept.body is None:
-            assert kept.data is not None
-            payload: bytes | File = kept.data
-            if len(kept.data) > INLINE:
-                payload = await self._upload(kept.label, kept.data)
-            kept.body, kept.data = written(Message(kept.label, payload)), None
-        account = next((one for one, who in self.ends.others().items() if who == name), None)
-        if account is None:
-            kept.sent = True
-            return
-        self.speak(account, kept.body, kept.label.msg_id)
-        kept.sent = True
-        self.ends.posted(kept.label)
-
-    def speak(self, account: str, body: str, msg_id: str) -> None:
-        spoken = Spoken(to=f"{account}/{RESOURCE}", sender=str(self.jid), body=body)
-        stanza = spoken.prepare(self.client)
-        stanza["id"], stanza["request_receipt"] = msg_id, True
-        stanza.send()
-
-    async def _upload(self, label: Label, data: bytes) -> File:
-        if len(data) > self.place.limit:
-            raise RunAborted(f"{len(data)} bytes in one file", f"at most {self.place.limit}")
-        assert self._files is not None
-        loop = asyncio.get_running_loop()
-        digest = loop.run_in_executor(None, lambda: hashlib.sha256(data).hexdigest())
-        answer = await self.client["xep_0363"].request_slot(
-            JID(self.place.host), f"{label.msg_id}.aegis", len(data), timeout=_ATTEMPT_S
-        )
-        slot = answer["http_upload_slot"]
-        headers = {one["name"]: one["value"] for one in slot["put"]["headers"]}
-        await self._files.put(slot["put"]["url"], headers, data)
-        return File(slot["get"]["url"], await digest, len(data))
-
-    def _spawn(self, work: Any) -> None:
+    def spawn(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-class HospitalAgent(RoadAgent):
-    def say_join(self, account: str) -> None:
-        label = replace(labelled(b"", self.who, "up", uuid.uuid4().hex), msg_type="JOIN")
-        self.speak(account, written(Message(label)), label.msg_id)
 
 
 class CoordinatorAgent(RoadAgent):
     """It greets whoever greets it, so that a hospital knows that it is there."""
 
     def beat(self) -> None: ...
-
-
-class _Standing(State):  # type: ignore[misc]
-    """One state: it ends with the first happening that leads elsewhere."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self.name = name
-
-    async def run(self) -> None:
-        agent = self.agent
-        while (happening := await agent.happenings.get()) is not None:
-            target = agent.machine.after(self.name, happening)
-            if target is None:
-                log.debug("%s: %s changes nothing in %s", agent.who, happening, self.name)
-            elif target != self.name:
-                log.info("%s: %s -> %s (%s)", agent.who, self.name, target, happening)
-                agent.standing = target
-                self.set_next_state(target)
-                return
-        self.next_state = None
-
-
-class _Listening(CyclicBehaviour):  # type: ignore[misc]
-    async def run(self) -> None:
-        spoken = await self.receive(timeout=1)
-        if spoken is None:
-            return
-        try:
-            await self.agent.take(spoken)
-        except Exception:  # a behaviour that raises is ended by SPADE, and the agent with it deaf
-            log.exception("%s: a message could not be taken", self.agent.who)

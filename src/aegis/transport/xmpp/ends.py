@@ -26,7 +26,7 @@ from aegis.transport.xmpp.accounts import COORDINATOR, account
 from aegis.transport.xmpp.machines import COORDINATOR as TABLE
 from aegis.transport.xmpp.machines import HOSPITAL, Happening, heard, passed
 from aegis.transport.xmpp.messages import Label
-from aegis.transport.xmpp.prosody import LARGEST_FILE, Server
+from aegis.transport.xmpp.server import LARGEST_FILE, Server
 
 if TYPE_CHECKING:
     from aegis.transport.xmpp.agent import Place, RoadAgent
@@ -142,7 +142,7 @@ class XmppLine(_End):
                 lambda: coordinator, _FROM_COORDINATOR, self._arrived, self._greeted, self._posted
             )
             place = _place(agents, server, trust)
-            agent: RoadAgent = agents.HospitalAgent(
+            agent: RoadAgent = agents.RoadAgent(
                 name, account(name), password, place, HOSPITAL, ends
             )
             return agent
@@ -163,18 +163,20 @@ class XmppLine(_End):
     def reply(self, to: Parcel, data: bytes) -> None:
         """Kept until the coordinator has it: the last few, so that a later one is not held up."""
         self._in_loop(self._agent.happened, "answered")
-        self._in_loop(self._agent.hand_over, COORDINATOR, data, "up", uuid.uuid4().hex)
+        self._in_loop(self._agent.outbox.hand_over, COORDINATOR, data, "up", uuid.uuid4().hex)
 
     def _arrived(self, name: str, label: Label, data: bytes) -> None:
         if data:
             self._parcels.put(Parcel(data, label.msg_id))
+        elif label.msg_type == "JOIN":
+            self._agent.outbox.again(name)
 
     def _greeted(self, name: str, there: bool) -> None:
         first = there and not self._there
         self._seen, self._there = time.monotonic(), there
         self._agent.happened("met" if there else "parted")
         if first:
-            self._agent.again(COORDINATOR)
+            self._agent.outbox.again(COORDINATOR)
 
     def _posted(self, label: Label) -> None:
         self._agent.happened("sent")
@@ -213,7 +215,7 @@ class XmppCarrier(_End):
         return frozenset(name for name, at in seen if now - at < 3 * PRESENCE_S and name in known)
 
     def send(self, hospital: str, data: bytes) -> None:
-        self._in_loop(self._agent.hand_over, hospital, data, "down", uuid.uuid4().hex)
+        self._in_loop(self._agent.outbox.hand_over, hospital, data, "down", uuid.uuid4().hex)
 
     def receive(self, timeout_s: float) -> tuple[str, bytes] | None:
         try:
@@ -234,7 +236,7 @@ class XmppCarrier(_End):
     def _arrived(self, name: str, label: Label, data: bytes) -> None:
         if label.msg_type == "JOIN" and not data:
             self._greeted(name, True)
-            self._agent.again(name)
+            self._agent.outbox.again(name)
             return
         if self._unread[name] >= _UNREAD:
             log.warning("%s sends more than is read; it is dropped", name)
@@ -253,7 +255,7 @@ class XmppCarrier(_End):
         self._agent.greet(f"{account(name)}@{self._agent.place.host}")
         if back:
             log.info("%s is there", name)
-            self._agent.again(name)
+            self._agent.outbox.again(name)
 
     def _posted(self, label: Label) -> None:
         self._agent.happened(*passed(label.msg_type))

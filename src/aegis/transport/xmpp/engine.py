@@ -12,7 +12,8 @@ from aegis.errors import RunAborted
 from aegis.transport.carrier import Trust
 from aegis.transport.xmpp.accounts import Accounts
 from aegis.transport.xmpp.ends import XmppCarrier
-from aegis.transport.xmpp.prosody import Prosody, Server
+from aegis.transport.xmpp.prosody import Prosody
+from aegis.transport.xmpp.server import Server
 
 log = logging.getLogger("aegis.xmpp")
 

@@ -1,6 +1,6 @@
 """What two agents say to each other: five types of message around an envelope that stays sealed.
 
-    JOIN            a hospital is there (no payload), is invited, or enrols
+    JOIN            one is there anew (no payload), a hospital is invited, or enrols
     ROUND_START     down: a question of a round
     MODEL_UPDATE    up: the answer to one
     GLOBAL_UPDATE   down: the model of a round, to be scored or witnessed, and the end of a run
@@ -27,6 +27,7 @@ from aegis.errors import AegisError, CheckFailed
 from aegis.transport.envelope import LARGEST_HEADER, MAGIC, Header
 
 PROTOCOL_VERSION = "1.1"
+RESOURCE = "aegis"  # the last part of each agent's address
 INLINE = 128 * 1024  # bytes; what is larger travels as a file
 LARGEST_TEXT = INLINE * 4 // 3 + 16 * 1024
 Type: TypeAlias = Literal["JOIN", "ROUND_START", "MODEL_UPDATE", "GLOBAL_UPDATE", "ERROR"]
