@@ -1,4 +1,4 @@
-# make demo | test | check | bench | prove PART=NAME | results | clean
+# make demo | test | check | bench | prove PART=NAME | results | up | down | clean
 PYTHON ?= python3
 VENV ?= .venv
 ifeq ($(OS),Windows_NT)
@@ -9,7 +9,7 @@ endif
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 PART ?=
 
-.PHONY: demo test check bench prove results clean
+.PHONY: demo test check bench prove results up down clean
 
 demo: $(VENV)/.core
 	@$(BIN)/aegis demo
@@ -35,6 +35,13 @@ prove: $(VENV)/.all
 
 results: $(VENV)/.core
 	$(BIN)/python benchmarks/readme_results.py
+
+# a coordinator and five hospitals in containers; docs/deploying.md
+up:
+	docker compose up -d --build
+
+down:
+	docker compose down
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

@@ -127,7 +127,7 @@ def test_an_error_that_nobody_foresaw_is_told_by_its_place_and_not_by_its_words(
         def train(self, job):
             raise KeyError(f"patient {job.design[3, 0]}")
 
-    monkeypatch.setattr(door, "trainer_for", lambda *_: Fails())
+    monkeypatch.setattr(door, "engine_trainer", lambda *_: Fails())
     reply = scene.node.answer(scene.train())
     assert isinstance(reply, Refusal)
     assert "an unforeseen KeyError at test_gate.py:" in reply.reason

@@ -17,7 +17,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+from aegis.events import Event
 
 PRESENCE_S = 5.0  # how often a hospital says that it is there
 
@@ -66,6 +68,13 @@ class Carrier(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Hearing(Protocol):
+    """A ``Carrier`` that also shows people where the federation stands."""
+
+    def hear(self, event: Event) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from aegis.errors import RunAborted
+from aegis.errors import BadInput, RunAborted
 from aegis.transport.carrier import Trust
 from aegis.transport.envelope import Envelope, Header
 from aegis.transport.xmpp import line
@@ -189,6 +189,11 @@ def test_a_small_message_goes_there_and_back_in_less_than_50_ms(site):
         times.append(time.perf_counter() - began)
     print(f"round trip: median {sorted(times)[15] * 1e3:.1f} ms, least {min(times) * 1e3:.1f} ms")
     assert min(times) < 0.05
+
+
+def test_what_is_too_large_for_the_road_is_refused_at_once(site):
+    with pytest.raises(BadInput, match="at most 67108864"):
+        site.carrier.send("north", bytes(64 * 2**20 + 1))
 
 
 def test_a_hospital_that_is_expelled_is_no_longer_heard(site):

@@ -37,7 +37,7 @@ from aegis.store.replay import Sequence as Numbers
 from aegis.tasks.question import Question, question
 from aegis.tasks.task import find_task
 from aegis.tasks.topics import Topics
-from aegis.transport.carrier import Carrier, Courier
+from aegis.transport.carrier import Carrier, Courier, Hearing
 from aegis.transport.forms import replies_to
 from aegis.transport.road import Road, RoadClosed
 from aegis.transport.sealed import Party
@@ -84,6 +84,8 @@ class Coordinator:
             file = self.office.registrar.file
             self._party = Party(identity, file, self._guard, self._numbers)
             self._carrier = self._courier.start()
+            if isinstance(self._carrier, Hearing):
+                self._listeners.append(self._carrier.hear)
         except BaseException:
             self._courier.stop()
             self._alone.__exit__(None, None, None)

@@ -109,6 +109,9 @@ class _End:
         except Late:
             log.warning("%s: the connection did not close in time", self._agent.who)
 
+    def _too_large(self, data: bytes) -> bool:
+        return len(data) > self._agent.place.limit
+
     def _in_loop(self, work: Callable[..., object], *arguments: object) -> None:
         if self._open:
             self._loop.call_soon_threadsafe(work, *arguments)
@@ -163,6 +166,9 @@ class XmppLine(_End):
     def reply(self, to: Parcel, data: bytes) -> None:
         """Kept until the coordinator has it: the last few, so that a later one is not held up."""
         self._in_loop(self._agent.happened, "answered")
+        if self._too_large(data):
+            log.error("an answer of %d bytes is too large for this road; it is dropped", len(data))
+            return
         self._in_loop(self._agent.outbox.hand_over, COORDINATOR, data, "up", uuid.uuid4().hex)
 
     def _arrived(self, name: str, label: Label, data: bytes) -> None:
@@ -215,6 +221,12 @@ class XmppCarrier(_End):
         return frozenset(name for name, at in seen if now - at < 3 * PRESENCE_S and name in known)
 
     def send(self, hospital: str, data: bytes) -> None:
+        """Raises ``BadInput`` for more than the road's largest file."""
+        if self._too_large(data):
+            raise BadInput(
+                f"{len(data)} bytes in one message",
+                f"this road carries at most {self._agent.place.limit}",
+            )
         self._in_loop(self._agent.outbox.hand_over, hospital, data, "down", uuid.uuid4().hex)
 
     def receive(self, timeout_s: float) -> tuple[str, bytes] | None:

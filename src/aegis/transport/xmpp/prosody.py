@@ -132,7 +132,7 @@ class Prosody:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 cwd="/",
-                env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LANG": "C.UTF-8"},
+                env={"PATH": os.defpath, "LANG": "C.UTF-8"},
             )
             if self._started is not None:
                 self._started.set()
