@@ -352,11 +352,11 @@ def test_tasks_know_the_words_of_their_classes(tmp_path):
 
 def test_a_size_is_the_tasks_own_unless_the_plan_says_another(tmp_path):
     classes(tmp_path, side=90)
-    for task, side in ((images, 64), (glaucoma, 64), (pneumonia, 28)):
+    for task, side in ((images, 64), (glaucoma, 32), (pneumonia, 28)):
         options = DataOptions(path=tmp_path, positive="PNEUMONIA")
         assert task.load(options).rows.inputs.shape == (6, side, side)
         assert task.schema.image == Picture(side, side)
-        assert task.load(replace(options, pixels=32)).rows.inputs.shape == (6, 32, 32)
+        assert task.load(replace(options, pixels=48)).rows.inputs.shape == (6, 48, 48)
 
 
 def test_tasks_are_found_by_the_names_of_the_mission():

@@ -213,6 +213,6 @@ def test_invented_images_are_the_same_everywhere_and_fall_like_one_over_the_freq
 
 def test_a_linear_model_takes_as_many_inputs_as_there_are_components():
     class Choice:
-        name, hidden, dropout = "logistic", None, None
+        name, hidden, dropout, num_classes = "logistic", None, None, 2
 
     assert network(Choice(), ImageFeatures.of(Picture(28, 28)).to_json()) == Perceptron(1000)

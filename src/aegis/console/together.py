@@ -91,7 +91,7 @@ def together(
     root = Home(home) if home is not None else Home.from_environment()
     registered = _registered(plan, data_directory)
     office = Office(root).open("together")
-    engine = courier(road, root, office.trust, Place())
+    engine = courier(road, root, office.trust, Place(in_memory=True))
     told(f"starting the courier ({road})")
     with Coordinator(office, road, engine, listeners) as coordinator:
         api = coordinator_api(coordinator, token_at(root.keys / "console.token"))

@@ -19,11 +19,13 @@ USUAL_PORTS = {"flower": 8443, "xmpp": 5222}  # a hospital keeps the port that i
 @dataclass(frozen=True)
 class Place:
     """Where a coordinator runs its courier: ``host`` to listen on, ``port`` for hospitals (0: any
-    that is free), ``called`` the name by which hospitals reach it."""
+    that is free), ``called`` the name by which hospitals reach it. ``in_memory``: what the engine
+    itself remembers may go with it; nothing of ours is there."""
 
     host: str = "127.0.0.1"
     port: int = 0
     called: str = "localhost"
+    in_memory: bool = False
 
 
 def courier(road: str, home: Home, trust: Trust, place: Place, server: str = "") -> Courier:
@@ -32,7 +34,8 @@ def courier(road: str, home: Home, trust: Trust, place: Place, server: str = "")
         case "flower":
             from aegis.transport.flower import courier as flower
 
-            return flower(home.root / "flower", trust, place.host, place.port, place.called)
+            where = (place.host, place.port, place.called)
+            return flower(home.root / "flower", trust, *where, in_memory=place.in_memory)
         case "xmpp":
             from aegis.transport.xmpp import courier as xmpp
 

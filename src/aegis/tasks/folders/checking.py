@@ -29,7 +29,7 @@ from aegis.tasks.tables.checking import FEWEST_ROWS, ILL, quoted
 from aegis.tasks.task import DataOptions
 
 SHOWN = 20
-SIDE = 32
+SIDE = 64
 RARE = 0.02
 
 __all__ = ["ExaminedImages", "examine_images", "pictures_in"]

@@ -16,7 +16,7 @@ from aegis.tasks.folders.gathering import Reading, read_folder
 from aegis.tasks.folders.lookalikes import LOOKS
 from aegis.tasks.task import DataOptions, Dataset, Picture, Schema
 
-SIDE = 32
+SIDE = 64
 TRY = dict.fromkeys(LOOKS, ", or set data.synthetic: true for SYNTHETIC look-alikes")
 
 
