@@ -176,7 +176,7 @@ def test_the_examples_are_there():
     assert {
         "aegis_s0",
         "fed_heart_disease",
-        "heart_four_centres",
+        "heart",
         "mlp",
         "s1",
         "wisconsin",

@@ -230,7 +230,7 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
-@pytest.mark.parametrize("example", ["heart_four_centres", "wisconsin"])
+@pytest.mark.parametrize("example", ["heart", "wisconsin"])
 def test_flwr_run_ends_with_the_model_of_one_process(tmp_path, example) -> None:
     from aegis.plan import load_plan
     from aegis.simulation.local import run

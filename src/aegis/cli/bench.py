@@ -17,12 +17,13 @@ def bench(
     name: str = typer.Argument(
         "engine",
         help="engine: rounds per second beside Flower and others; privacy: DP-SGD beside Opacus; "
-        "secagg: a sealed sum beside Flower's; rules: robust rules beside Flower and ByzFL.",
+        "secagg: a sealed sum beside Flower's; rules: robust rules beside Flower and ByzFL; "
+        "transports: rounds over real roads beside Flower's own nodes.",
     ),
     hospitals: list[int] | None = typer.Option(
         None,
         help="Sizes to measure [engine: 8 100 1000; privacy: 100; secagg: 50 8 100; "
-        "rules: 10 100 20].",
+        "rules: 10 100 20; transports: 4].",
     ),
     out: Path | None = typer.Option(None, help="Also write FILE.json and FILE.md."),
     as_json: AsJson = False,
@@ -54,9 +55,15 @@ def bench(
 
         document = rules.rules(tuple(hospitals or (10, 100, 20)), told=told)
         text = rules.table(document)
+    elif name == "transports":
+        from aegis.bench import transports
+
+        document = transports.transports((hospitals or [4])[0], told=told)
+        text = transports.table(document)
     else:
         raise BadInput(
-            f"no benchmark is called {name}", "there are: engine, privacy, secagg, rules"
+            f"no benchmark is called {name}",
+            "there are: engine, privacy, secagg, rules, transports",
         )
     if out is not None:
         import json

@@ -165,7 +165,8 @@ class Update:
 class Scores:
     """``histogram`` is (2, bins): how many negatives and positives scored in each bin. Noisy
     scores have two bins only, and no loss. Where K > 2 classes are told apart it is the tableau
-    (K, K + 1002) of ``aegis.evaluation.classes``. ``groups`` is laid out as ``aegis.assurance.groups``."""
+    (K, K + 1002) of ``aegis.evaluation.classes``. ``groups`` is laid out as
+    ``aegis.assurance.groups``."""
 
     run: str
     round: int
