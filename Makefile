@@ -15,7 +15,7 @@ demo: $(VENV)/.core
 	@$(BIN)/aegis demo
 
 test: $(VENV)/.all $(VENV)/.browser $(VENV)/.java $(VENV)/.prosody
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(VENV)/.all
 	$(BIN)/ruff format --check .

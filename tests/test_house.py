@@ -55,7 +55,7 @@ def test_help_costs_little_more_than_loading_the_command_line_library():
     """0.15 s on a quiet machine; on a busy one the ratio is what can be tested."""
     helping = _processor_seconds(Path(sys.executable).with_name("aegis"), "--help")
     loading = _processor_seconds(sys.executable, "-c", "import typer")
-    assert helping < 2.5 * loading
+    assert helping < 3 * loading
     heavy = "numpy pydantic rich yaml sklearn torch matplotlib safetensors"
     code = f"import sys, aegis.cli.app; print([m for m in {heavy!r}.split() if m in sys.modules])"
     assert _python(code).strip() == "[]"

@@ -6,7 +6,8 @@
     │   ├── DataError                  a data file or a table
     │   └── MissingExtra               an optional library is not installed
     ├── RunAborted                 3   a run that began cannot go on; its journal is kept
-    │   └── NothingLearned             no finite step follows from what was returned
+    │   ├── NothingLearned             no finite step follows from what was returned
+    │   └── RoadClosed                 the process ends; the run waits where it was saved
     └── CheckFailed                1   a check was made and did not hold
         └── EnvelopeRefused            what came down a road is not taken; says why and from whom
 
@@ -72,6 +73,10 @@ class RunAborted(AegisError):
 
 class NothingLearned(RunAborted):
     pass
+
+
+class RoadClosed(RunAborted):
+    """What was asked has no answer, and the run stays as it was saved."""
 
 
 class CheckFailed(AegisError):

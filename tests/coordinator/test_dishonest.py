@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from aegis import codec, states
+from aegis.coordinator.joining import newcomers
 from aegis.coordinator.steps import asks, step
 from aegis.errors import RunAborted
 from aegis.events import HospitalFlagged, ReplyQuarantined, RoundClosed
-from aegis.messages import Train
+from aegis.messages import Invite, Train
 from aegis.report.flags import detected, flags_of
-from aegis.states import Failed, Registration, Terminated
+from aegis.states import Failed, Registration, RoundSetup, Terminated
 from aegis.store.journal import Forgetful
 from aegis.wiring import federate
 from tests.coordinator.hospitals import FakeHospitals, study
@@ -145,3 +146,36 @@ def test_the_result_says_who_was_flagged_or_why_nobody_looked():
 
 def codec_fields(event):
     return {name: getattr(event, name) for name in event.__slots__}
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"examples": -50},
+        {"held_out": 10**15},
+        {"resources": -1.0},
+        {"identity": "not a key"},
+        {"identity": "aa" * 32},  # that of a
+    ],
+)
+def test_an_enrolment_that_is_made_up_is_set_aside_and_the_run_goes_on(lie):
+    def spoil(name, request, answer):
+        if not isinstance(request, Invite):
+            return answer
+        honest = replace(answer, identity=2 * name * 32)
+        return replace(honest, **lie) if name == "b" else honest
+
+    told = []
+    road = FakeHospitals(("a", "b", "c"), spoil)
+    final = federate(study(), "run", road, Forgetful(), [told.append])
+    assert [h.hospital for h in final.progress.hospitals] == ["a", "c"]
+    assert [e.hospital for e in told if isinstance(e, ReplyQuarantined)] == ["b"]
+
+
+def test_a_hospital_more_than_the_plan_counts_is_left_out_instead_of_ending_the_run():
+    road, told = FakeHospitals(("a", "b", "c", "d")), []
+    final = federate(study(), "run", road, Forgetful(), [told.append], joining=True)
+    assert [h.hospital for h in final.progress.hospitals] == ["a", "b", "c"]
+    assert all(r.hospitals <= 3 for _, r in road.asked if isinstance(r, Train))
+    begun = RoundSetup(final.progress)
+    assert newcomers(study(), begun, ("a", "b", "c", "d", "e")) == ()

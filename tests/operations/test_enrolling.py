@@ -12,11 +12,14 @@ import time
 
 import pytest
 
+from aegis.console.calling import Calling
 from aegis.console.coordinator_api import coordinator_api
 from aegis.console.listening import Listening
 from aegis.errors import BadInput, CheckFailed, RunAborted
-from aegis.identity.certificates import Authority, pem
+from aegis.identity.certificates import Authority, certificate_request, pem
+from aegis.identity.enrolment import EnrolRequest
 from aegis.identity.join_code import JoinCode
+from aegis.operations.coordinator.enrolling import FrontDesk
 from aegis.operations.coordinator.office import Office
 from aegis.operations.hospital.folder import HospitalFolder, Registered, init, policy_text
 from aegis.operations.hospital.joining import join
@@ -212,9 +215,97 @@ def test_who_says_nothing_is_cut_off(here, monkeypatch):
         assert time.monotonic() - begun < 5
 
 
+@pytest.mark.parametrize(
+    "then",
+    [b"GET /health HT", b"POST /api/enrol HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"],
+)
+def test_who_is_slow_with_a_second_request_is_cut_off_too(here, monkeypatch, then):
+    monkeypatch.setattr("aegis.console.listening.PATIENCE_S", 0.5)
+    with (
+        Listening(coordinator_api(here.coordinator, TOKEN), "127.0.0.1", 0, None) as listening,
+        socket.create_connection(("127.0.0.1", listening.port), timeout=10) as slow,
+    ):
+        slow.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"200 OK" in slow.recv(4096)
+        time.sleep(0.6)  # the connection's own time is over, and it is idle
+        slow.sendall(then)
+        begun = time.monotonic()
+        with contextlib.suppress(ConnectionResetError):
+            assert slow.recv(100) == b""
+        assert time.monotonic() - begun < 3  # before the idle clock of 5 s
+
+
+def test_a_stranger_that_has_to_wait_costs_no_write(here, listening):
+    _, identity = hospital(here, "north")
+    desk = here.coordinator.desk
+    stranger = JoinCode.new("localhost:1", here.office.fingerprint)
+    for number in range(8):
+        _, asked = certificate_request("north")
+        request = EnrolRequest.of(stranger, identity, time.time(), asked)
+        with pytest.raises(CheckFailed, match="not known" if number < 5 else "too many"):
+            desk.enrol(request.to_bytes(), "10.0.0.9")
+        if number == 5:
+            written = desk.path.stat().st_mtime_ns
+    assert desk.waiting() == []
+    assert desk.path.stat().st_mtime_ns == written
+
+
+def test_a_crash_between_admission_and_its_note_leaves_nobody_waiting_for_ever(here, listening):
+    _, identity = hospital(here, "north")
+    desk = here.coordinator.desk
+    code = desk.invite("north", f"localhost:{listening.port}")
+    _, asked = certificate_request("north")
+    desk.enrol(EnrolRequest.of(code, identity, time.time(), asked).to_bytes())
+    here.office.registrar.admit(identity.public)  # and there the power failed
+    desk.confirm("north", identity.public.fingerprint)
+    assert desk.waiting() == []
+    assert here.office.hospitals() == ("north",)
+
+
+def test_who_enrols_again_after_a_revocation_finds_the_old_way_in_closed(here, monkeypatch):
+    here.make("north", Registered("breast_cancer", share="1/2"))
+    here.office.registrar.revoke("north", "laptop stolen")
+    expelled = []
+    monkeypatch.setattr(here.queues, "expel", expelled.append)
+    _, identity = hospital(Here(here.root / "anew"), "north")
+    code = here.coordinator.desk.invite("north", "localhost:1", trusted=True)
+    _, asked = certificate_request("north")
+    here.coordinator.desk.enrol(EnrolRequest.of(code, identity, time.time(), asked).to_bytes())
+    assert expelled == ["north"]
+    assert here.office.hospitals() == ("north",)
+
+
+def test_a_token_is_not_sent_in_clear_over_a_network(monkeypatch):
+    monkeypatch.setenv("AEGIS_TOKEN", TOKEN)
+    with pytest.raises(BadInput, match="show the coordinator's token"):
+        Calling("http://coordinator.example:8080")
+    for url in (
+        "http://localhost:1",
+        "http://127.0.0.1:1",
+        "http://[::1]:1",
+        "https://a.example:1",
+    ):
+        assert Calling(url).url == url
+
+
+def test_an_old_request_that_is_sent_again_exchanges_no_members_way_in(here, monkeypatch):
+    _, identity = hospital(here, "north")
+    desk = here.coordinator.desk
+    code = desk.invite("north", "localhost:1", trusted=True)
+    _, asked = certificate_request("north")
+    request = EnrolRequest.of(code, identity, time.time(), asked).to_bytes()
+    assert desk.enrol(request)
+    assert desk.enrol(request)  # its answer may have been lost
+    admitted = []
+    monkeypatch.setattr(here.queues, "admit", lambda *who: admitted.append(who))
+    later = FrontDesk(here.office, here.queues.admit, clock=lambda: time.time() + 1000)
+    with pytest.raises(CheckFailed, match="another time"):
+        later.enrol(request)
+    assert admitted == []
+
+
 def test_two_desks_do_not_lose_each_others_codes(here):
     office = Office(Home(here.root / "coordinator"))
-    from aegis.operations.coordinator.enrolling import FrontDesk
 
     def invite(first):
         for number in range(first, first + 5):

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import threading
+from dataclasses import replace
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from aegis.errors import BadInput
-from aegis.operations.hospital.folder import Registered
-from aegis.operations.hospital.policies import strict
+from aegis.console.running import _line
+from aegis.errors import BadInput, CheckFailed, EnvelopeRefused
+from aegis.hospital.serving import Serving
+from aegis.identity.membership import Membership
+from aegis.messages import Enrolled, Invite, Refusal, Settle, Settled
+from aegis.operations.coordinator import coordinator as coordinator_module
+from aegis.operations.coordinator.conducting import _settled
+from aegis.operations.hospital.federation import Federation
+from aegis.operations.hospital.folder import Registered, init, policy_text
+from aegis.operations.hospital.hospital import Hospital
+from aegis.operations.hospital.policies import for_public_data, strict
 from aegis.operations.hospital.process import budget, last_sent, status
+from aegis.operations.hospital.rows import site
 from aegis.plan import load_plan
+from aegis.privacy.accounting import GaussianRelease, event_json
 from aegis.simulation import local
+from aegis.states import Progress
 from aegis.tasks.question import Question
+from aegis.transport.carrier import Parcel
 from tests.operations.here import Here
 
 NAMES = tuple(f"hospital_{number:02d}" for number in range(1, 5))
@@ -217,3 +234,136 @@ def test_a_question_is_answered_with_noise_and_charged_once_by_policy(here):
     assert 0 < budget(here.folder(NAMES[0]))["spent"] < 0.6
     assert budget(here.folder(NAMES[3]))["spent"] == 0
     assert len((here.root / "coordinator" / "logs" / "queries.jsonl").read_text().split("\n")) == 3
+
+
+def test_rows_are_dealt_by_the_plan_that_was_let_in_and_by_no_other(here):
+    careful = replace(for_public_data(), approval="person")
+    folder = here.make(NAMES[0], Registered("breast_cancer", share="1/4"), careful)
+    federation = Federation.load(folder.federation)
+    hospital = Hospital(folder, folder.identity(), federation)
+    try:
+        wanted, other = plan(), plan(data__test_fraction="0.6", seed="99")
+        for one in (other, wanted):
+            invited = hospital.answer(Invite("run", one.sha256, one.to_json()))
+            assert isinstance(invited, Refusal)
+        hospital.decisions.approve(wanted.sha256, "ana")
+        enrolled = hospital.answer(Invite("run", wanted.sha256, wanted.to_json()))
+        dealt = site(NAMES[0], folder.registered, wanted)
+        assert isinstance(enrolled, Enrolled)
+        assert (enrolled.examples, enrolled.held_out) == (len(dealt.train), len(dealt.test))
+        assert isinstance(hospital.answer(Settle("run", other.sha256, 1)), Refusal)
+        assert isinstance(hospital.answer(Settle("run", wanted.sha256, 1)), Settled)
+    finally:
+        hospital.close()
+
+
+BOMB = {"event": "PoissonGaussian", "noise_multiplier": 0.001, "sampling_rate": 0.5, "steps": 9}
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        (json.dumps(BOMB),),
+        (json.dumps(BOMB | {"noise_multiplier": 1.0, "steps": 10**12}),),
+        (json.dumps(BOMB | {"noise_multiplier": 1.0, "steps": 10**400}),),
+        ("[" * 100_000,),
+        ("null",) * 20_001,
+    ],
+)
+def test_a_ledger_that_is_made_up_is_passed_over_and_the_run_ends(lie):
+    class Lying:
+        def hospitals(self):
+            return ("a", "b")
+
+        def ask(self, requests, deadline_s):
+            honest = event_json(GaussianRelease(5.0))
+            said = {"a": (honest,), "b": lie}
+            return {one: Settled("run", 1, one, said[one], 3, "ab" * 32) for one in requests}
+
+    there = tuple(Enrolled("run", 0, name, 10, 2, "") for name in ("a", "b"))
+    progress = Progress("run", 1, there, "", np.zeros(2), 0.1, 1, {})
+    final = SimpleNamespace(progress=progress)
+    releases, heads = _settled(Lying(), plan(privacy__enabled="true"), final)
+    assert set(releases) == set(heads) == {"a"}
+
+
+def test_a_list_of_members_does_not_go_back_when_a_hospital_joins_again(here):
+    folder = here.make(NAMES[0], Registered("breast_cancer", share="1/4"))
+    federation = Federation.load(folder.federation)
+    old, root = (folder.federation / "members.json").read_bytes(), b"root"
+    here.make(NAMES[1], Registered("breast_cancer", share="2/4"))
+    new = (here.office.registrar.folder / "federation.json").read_bytes()
+    federation.update(new.decode())
+    federation.save(root, old, b"own")
+    assert (folder.federation / "members.json").read_bytes() == new
+    authority = here.office.registrar.keys.read("authority").signing
+    forked = Membership("test", federation.file.membership.number + 1).signed(authority)
+    with pytest.raises(CheckFailed, match="vanished"):
+        federation.save(root, forked, b"own")
+
+
+def test_a_hospital_is_never_made_with_a_policy_that_was_left_there(here):
+    folder = here.folder("north")
+    folder.root.mkdir(parents=True)
+    folder.policy.write_text(policy_text("north", for_public_data()))
+    with pytest.raises(BadInput, match="says something else"):
+        init(folder, Registered("breast_cancer"), policy_text("north", strict("breast_cancer")))
+    assert not (folder.root / "hospital.toml").exists()
+
+
+def test_what_a_hospital_says_reaches_no_terminal_as_a_control_sequence():
+    line = _line({"event": "HospitalAbsent", "reason": "\x1b]0;owned\x07" + "x" * 10_000})
+    assert line.isprintable()
+    assert len(line) <= 400
+
+
+def test_a_second_plan_of_a_task_may_ask_too_and_from_the_same_budget(here):
+    made(here, NAMES[:3])
+    here.serve(*NAMES[:3])
+    asked = Question("count", (), None, "")
+    first = here.coordinator.ask(plan(), asked, 0.3)
+    again = here.coordinator.ask(plan(federated__num_rounds="9"), asked, 0.3)
+    assert {one["status"] for one in again["hospitals"]} == {"answered"}
+    assert first["cells"] == again["cells"]  # what was answered is not drawn anew
+    assert 0 < budget(here.folder(NAMES[0]))["spent"] < 0.6
+
+
+def test_a_database_that_cannot_be_opened_ends_the_run_and_not_the_thread(here, monkeypatch):
+    made(here)
+    here.serve(*NAMES)
+    real, broken = coordinator_module.Journal, []
+
+    def failing(path):
+        if threading.current_thread().name == "conducting" and not broken:
+            broken.append(path)
+            raise sqlite3.OperationalError("database is locked")
+        return real(path)
+
+    monkeypatch.setattr(coordinator_module, "Journal", failing)
+    run = here.coordinator.submit(plan())
+    with pytest.raises(BadInput, match="locked"):
+        here.coordinator.wait(run, 20)
+    second = here.coordinator.wait(here.coordinator.submit(plan(federated__num_rounds="1")), 60)
+    assert second["status"] == "completed"
+
+
+def test_a_hospital_whose_coordinator_is_revoked_meanwhile_falls_silent_and_lives_on():
+    class Shut:
+        name = "north"
+
+        def unseal(self, data, expected):
+            return SimpleNamespace(attempt=0), Settle("run", "", 0)
+
+        def seal(self, *message):
+            raise EnvelopeRefused("recipient", "nothing is sent to coordinator: revoked")
+
+    class Silent:
+        def receive(self, timeout_s):
+            return Parcel(b"")
+
+        def reply(self, to, data):
+            raise AssertionError("nothing may leave")
+
+    node = SimpleNamespace(answer=lambda request: Settled("run", 0, "north"))
+    serving = Serving(node, Shut(), Silent(), "coordinator", lambda request: ())
+    assert serving.once(0.0)

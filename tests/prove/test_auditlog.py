@@ -185,4 +185,4 @@ def test_a_run_killed_at_any_write_of_its_log_resumes_and_verifies(trust, tmp_pa
 
 
 def test_a_run_killed_while_its_log_is_written_resumes_and_verifies(tmp_path):
-    check_every_death(tmp_path, "open", [("inside", 1), ("after", 5), ("before", 12)])
+    check_every_death(tmp_path, "open", [("inside", 1), ("before", 12)])

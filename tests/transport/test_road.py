@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from aegis.errors import RoadClosed
 from aegis.hospital.serving import Serving
 from aegis.identity.identity import Identity
 from aegis.identity.membership import Membership
@@ -13,7 +14,7 @@ from aegis.messages import Absence, Enrolled, Invite, Refusal
 from aegis.simulation.sealed_road import Counting, Remembering
 from aegis.transport.carrier import Queues
 from aegis.transport.forms import replies_to
-from aegis.transport.road import Road, RoadClosed
+from aegis.transport.road import Road
 from aegis.transport.sealed import Party
 
 NAMES = ("east", "north", "west")

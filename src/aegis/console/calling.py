@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import ipaddress
 import json
 import os
 import time
@@ -28,6 +29,12 @@ class Calling:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/"):
             raise BadInput(f"{url!r} is no coordinator", "http://HOST:PORT or https://HOST:PORT")
+        if parts.scheme == "http" and not _here(parts.hostname or ""):
+            raise BadInput(
+                f"{url} would show the coordinator's token to the network",
+                "coordinators speak TLS on other addresses than loopback",
+                f"Use https://{parts.netloc}",
+            )
         self.url, self._parts = url, parts
         self._home = home or Home.from_environment()
         path = self._home.keys / "console.token"
@@ -109,6 +116,13 @@ class Calling:
             return http.client.HTTPConnection(self._parts.netloc, timeout=patience_s)
         context = client_context(self._home.root / "tls" / "root.pem")
         return http.client.HTTPSConnection(self._parts.netloc, timeout=patience_s, context=context)
+
+
+def _here(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class _NotYet(AegisError):

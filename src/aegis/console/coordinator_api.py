@@ -124,8 +124,12 @@ def coordinator_api(coordinator: Coordinator, token: str) -> FastAPI:
     @app.post("/api/enrol")
     async def enrol(request: Request) -> Response:
         from starlette.concurrency import run_in_threadpool
+        from starlette.requests import ClientDisconnect
 
-        data = await request.body()
+        try:
+            data = await request.body()
+        except ClientDisconnect:  # nobody is there to be answered, and nothing to be logged
+            return Response(status_code=400)
         if len(data) > LARGEST_REQUEST:
             raise BadInput(f"a request of {len(data)} bytes", f"at most {LARGEST_REQUEST}")
         source = request.client.host if request.client else ""

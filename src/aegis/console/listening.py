@@ -6,6 +6,7 @@ must have come whole within seconds. Connections are few, bodies small.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import ipaddress
 import socket
@@ -13,6 +14,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import h11
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -25,17 +27,37 @@ MOST_CONNECTIONS = 200
 
 
 class _Impatient(H11Protocol):
-    """Closes a connection whose request has not come whole in time."""
+    """Closes a connection whose request has not come whole in time, also a later one on it."""
+
+    _late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self.loop.call_later(PATIENCE_S, self._lost_patience)
+        self._look()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._look()
+
+    def _look(self) -> None:
+        """One clock runs from a request's first byte (or the connection) to its last."""
+        if self.transport.is_closing() or self._whole():
+            if self._late is not None:
+                self._late.cancel()
+                self._late = None
+        elif self._late is None:
+            self._late = self.loop.call_later(PATIENCE_S, self._lost_patience)
+
+    def _whole(self) -> bool:
+        """Whether no part of a request is there while the rest of it is missing."""
+        state = self.conn.their_state
+        if state is h11.IDLE:
+            return self.cycle is not None and not self.conn.trailing_data[0]
+        return state is not h11.SEND_BODY
 
     def _lost_patience(self) -> None:
-        if self.transport.is_closing():
-            return
-        cycle = self.cycle
-        if cycle is None or (cycle.more_body and not cycle.response_started):
+        self._late = None
+        if not (self.transport.is_closing() or self._whole()):
             self.transport.abort()
 
 

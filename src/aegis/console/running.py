@@ -113,7 +113,10 @@ def _signals() -> threading.Event:
 def _line(said: dict[str, Any]) -> str:
     kind = str(said.get("event", ""))
     rest = {key: value for key, value in said.items() if key in _SHOWN and value not in (None, "")}
-    return f"{kind:<18} " + "  ".join(f"{key} {value}" for key, value in rest.items())
+    text = f"{kind:<18} " + "  ".join(f"{key} {value}" for key, value in rest.items())
+    # A reason may be a hospital's own words: no control sequence of theirs reaches a terminal.
+    return "".join(letter if letter.isprintable() else "?" for letter in text)[:_LONGEST]
 
 
+_LONGEST = 400
 _SHOWN = ("run", "round", "hospital", "name", "reason", "status", "rounds")

@@ -11,6 +11,7 @@ import numpy as np
 from aegis.coordinator import closing
 from aegis.coordinator.study import Step, Study, failed, nothing_to_learn_from
 from aegis.coordinator.validation import fault_of_tally, set_aside
+from aegis.errors import AegisError
 from aegis.events import (
     Event,
     HospitalAbsent,
@@ -18,6 +19,7 @@ from aegis.events import (
     ReplyQuarantined,
     StatisticsReleased,
 )
+from aegis.identity.keys import PublicKey
 from aegis.messages import (
     Absence,
     Answer,
@@ -41,18 +43,23 @@ from aegis.tasks.networks import FOR_IMAGES
 from aegis.tasks.pixels import Pixels
 from aegis.tasks.preparation import Preparation, slots, with_vocabulary
 
+MOST_ROWS = 10**12  # of one hospital; sums of a thousand of them are still exact
+
 
 def register(study: Study, state: Registration, answers: Mapping[str, Answer]) -> Step:
     events: list[HospitalJoined | HospitalAbsent | ReplyQuarantined] = []
-    enrolled = list(state.enrolled)
+    enrolled, most = list(state.enrolled), study.plan.federated.num_clients
     for name in state.invited:
         match answers.get(name):
-            case Enrolled() as reply if reply.schema_sha256 != study.schema.sha256:
-                reason = "its table does not have the columns of this task"
-                events.append(ReplyQuarantined(state.run, 0, name, reason))
-            case Enrolled() as reply if (reply.hospital, reply.run) != (name, state.run):
-                events.append(ReplyQuarantined(state.run, 0, name, "its enrolment is not sound"))
             case Enrolled() as reply:
+                fault = _fault(study, reply, name, state.run, enrolled)
+                if fault is not None:
+                    events.append(ReplyQuarantined(state.run, 0, name, fault))
+                    continue
+                if len(enrolled) >= most:
+                    reason = f"the plan counts {most} hospitals, and as many are there"
+                    events.append(HospitalAbsent(state.run, 0, name, reason))
+                    continue
                 enrolled.append(reply)
                 events.append(_joined(reply))
             case Refusal(reason=reason) | Absence(reason=reason):
@@ -60,7 +67,7 @@ def register(study: Study, state: Registration, answers: Mapping[str, Answer]) -
             case _:
                 pass
     there = tuple(sorted(enrolled, key=lambda e: state.invited.index(e.hospital)))
-    needed = study.plan.quorum(len(state.invited))
+    needed = study.plan.quorum(min(len(state.invited), most))
     if len(there) >= needed:
         return Step(_after_registration(study, state, there), tuple(events))
     why = {e.hospital: e.reason for e in events if not isinstance(e, HospitalJoined)}
@@ -86,6 +93,8 @@ def newcomers(study: Study, state: RoundSetup, there: Collection[str]) -> tuple[
     if counts_are_fixed(study.plan):
         return ()
     known = {hospital.hospital for hospital in state.progress.hospitals}
+    if len(known) >= study.plan.federated.num_clients:
+        return ()  # one more than the plan counts, and every hospital refuses the round
     return tuple(sorted(set(there) - known))
 
 
@@ -98,14 +107,37 @@ def admit(study: Study, state: RoundSetup, answers: Mapping[str, Answer]) -> Ste
     for name, answer in sorted(answers.items()):
         if name in known or not isinstance(answer, Enrolled):
             continue
-        if answer.schema_sha256 != study.schema.sha256:
-            reason = "its table does not have the columns of this task"
-            events.append(ReplyQuarantined(state.progress.run, progress.round + 1, name, reason))
-        elif (answer.hospital, answer.run) == (name, progress.run):
+        fault = _fault(study, answer, name, progress.run, there)
+        if fault is not None:
+            events.append(ReplyQuarantined(progress.run, progress.round + 1, name, fault))
+        elif len(there) < study.plan.federated.num_clients:
             there.append(answer)
             events.append(_joined(answer))
     joined = replace(progress, hospitals=tuple(there))
     return Step(replace(state, progress=joined), tuple(events))
+
+
+def _fault(
+    study: Study, reply: Enrolled, name: str, run: str, there: Collection[Enrolled]
+) -> str | None:
+    """Why this enrolment cannot be counted on: what one hospital makes up must not end the run."""
+    if reply.schema_sha256 != study.schema.sha256:
+        return "its table does not have the columns of this task"
+    if (reply.hospital, reply.run) != (name, run):
+        return "its enrolment is not sound"
+    if not (0 <= reply.examples <= MOST_ROWS and 0 <= reply.held_out <= MOST_ROWS):
+        return f"it says that it has {reply.examples} and {reply.held_out} rows"
+    if not 0 < reply.resources < math.inf:
+        return f"it declares resources of {reply.resources}"
+    if not reply.identity:
+        return None if study.plan.effective_trust == "open" else "it has no key for sealed sums"
+    try:
+        key = PublicKey(bytes.fromhex(reply.identity))
+    except (AegisError, ValueError):
+        return "its public key is none"
+    if any(other.identity == key.hex for other in there if other.hospital != name):
+        return "its public key is another hospital's"
+    return None
 
 
 def _joined(reply: Enrolled) -> HospitalJoined:

@@ -92,5 +92,9 @@ class Serving:
             back = self._party.seal(reply, self._coordinator, forms, attempt)
         except AegisError as error:
             refusal = Refusal(request.run, request.round, self._party.name, str(error))
-            back = self._party.seal(refusal, self._coordinator, forms, attempt)
+            try:
+                back = self._party.seal(refusal, self._coordinator, forms, attempt)
+            except AegisError as unsent:  # the coordinator was revoked by what it sent just now
+                log.warning("%s answers nothing: %s", self._party.name, unsent)
+                return
         self._line.reply(parcel, back)

@@ -99,7 +99,7 @@ def load_plugin(name: str) -> Any:
                 f"it needs {', '.join(file.name for file in files)}",
                 "A complete one to start from: aegis models new NAME",
             )
-        _refuse_writable(path, *files)
+        _refuse_writable(path.parent, path, *files)
         return _folder(path, tuple(_stamp(file) for file in files), folder_task)
     _refuse_writable(path.parent, path)
     return _single(path, _stamp(path))

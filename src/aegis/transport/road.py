@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from aegis.errors import AegisError, EnvelopeRefused, RunAborted
+from aegis.errors import AegisError, EnvelopeRefused, RoadClosed
 from aegis.messages import Absence, Answer, Invite, Request
 from aegis.transport.carrier import Carrier
 from aegis.transport.envelope import Expected
@@ -31,10 +31,6 @@ log = logging.getLogger("aegis")
 DEADLINE_S = 60.0
 LEAST_PATIENCE_S, FIRST_PATIENCE_S, TRIPS = 2.0, 10.0, 8.0
 _LOOK_S = 0.25
-
-
-class RoadClosed(RunAborted):
-    """The process is ending; what was asked has no answer, and the run stays as it was saved."""
 
 
 @dataclass

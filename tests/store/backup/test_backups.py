@@ -437,3 +437,21 @@ def test_a_root_without_anything_and_a_folder_without_backups_say_so(tmp_path):
 def test_a_folder_that_cannot_be_written_is_said(home):
     with pytest.raises(RunAborted, match="cannot be written"):
         Backups(Path("/proc/aegis")).create(home)
+
+
+def test_what_others_could_not_read_they_cannot_read_in_a_backup_either(home, tmp_path):
+    inside = home.root / "hospitals" / "north"
+    (inside / "federation").mkdir(parents=True, mode=0o700)
+    (inside / "federation" / "federation.json").write_text('{"road": {"password": "sesame"}}')
+    (inside / "features").mkdir()
+    (inside / "features" / "images").write_text("what a patient looks like")
+    (home.root / "xmpp").mkdir()
+    (home.root / "xmpp" / "accounts.json").write_text('{"north": "sesame"}')
+    (home.keys / "console.token").write_text("sesame")
+    backups = Backups(tmp_path / "backups")
+    backups.create(home)
+    assert (tmp_path / "backups" / "chunks").stat().st_mode & 0o077 == 0
+    backups.restore(tmp_path / "again")
+    found = "".join(path.as_posix() for path in (tmp_path / "again").rglob("*"))
+    for left_out in ("accounts.json", "console.token", "north/federation", "features"):
+        assert left_out not in found

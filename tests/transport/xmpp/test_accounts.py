@@ -107,3 +107,13 @@ def test_a_damaged_file_of_accounts_is_an_error_that_names_it(tmp_path, text):
     (tmp_path / "accounts.json").write_text(text)
     with pytest.raises(DataError, match=r"accounts\.json"):
         Accounts(tmp_path, "localhost")
+
+
+def test_a_server_that_was_taken_over_leads_no_account_elsewhere(tmp_path, data):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (data / "localhost").symlink_to(elsewhere)
+    accounts = Accounts(tmp_path / "keys", "localhost", data)
+    with pytest.raises(DataError, match="is a link"):
+        accounts.hospital("a")
+    assert list(elsewhere.iterdir()) == []

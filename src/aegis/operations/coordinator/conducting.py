@@ -10,20 +10,27 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from aegis.coordinator.steps import Study
-from aegis.errors import AegisError, BadInput
+from aegis.errors import AegisError, BadInput, DataError
 from aegis.events import Listener
 from aegis.messages import Absence, Cosigned, Refusal, Settle, Settled
 from aegis.messages.witness import Witness
 from aegis.operations.coordinator.office import Office
 from aegis.plan import Plan
 from aegis.plan.own_data import positive, schema_of
-from aegis.privacy.accounting import Event, event_from_json
+from aegis.privacy.accounting import (
+    Event,
+    LaplaceRelease,
+    PoissonGaussian,
+    epsilon_rdp,
+    event_from_json,
+)
 from aegis.report.card import model_card
 from aegis.report.files import write_files
 from aegis.report.odds_ratios import odds_of
@@ -48,6 +55,9 @@ log = logging.getLogger("aegis")
 
 NOTE = "Research use only. Not medical software. Not independently audited."
 _LOOK_S = 0.2
+_MOST_EVENTS, _MOST_KINDS = 20_000, 500
+_MOST_EPSILON, _LEAST_NOISE = 2000.0, 0.05  # beyond, the exact account needs gigabytes
+_UNREADABLE = (AegisError, ArithmeticError, ValueError, TypeError, KeyError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -263,9 +273,33 @@ def _settled(
         if not isinstance(answer, Settled):
             continue
         try:
-            releases[name] = [event_from_json(text) for text in answer.events]
-        except (AegisError, ValueError, TypeError, KeyError) as error:
-            log.warning("%s says what its ledger holds in no readable way (%s)", name, error)
+            releases[name] = _charged(answer, plan.privacy.delta)
+        except _UNREADABLE as error:
+            reason = str(error) if isinstance(error, AegisError) else type(error).__name__
+            log.warning("%s says what its ledger holds in no readable way (%s)", name, reason)
             continue
         heads[name] = answer
     return releases, heads
+
+
+def _charged(answer: Settled, delta: float) -> list[Event]:
+    """What was charged. Raises for what no ledger holds: counting it could take all memory."""
+    if len(answer.events) > _MOST_EVENTS or len(set(answer.events)) > _MOST_KINDS:
+        raise DataError(f"{len(answer.events)} charges", f"at most {_MOST_EVENTS} in one run")
+    if answer.rows > 0 and re.fullmatch("[0-9a-f]{64}", answer.sha256) is None:
+        raise DataError("the head of its ledger is no digest")
+    charged = [event_from_json(text) for text in answer.events]
+    for event in charged:
+        match event:
+            case PoissonGaussian(noise_multiplier=noise):
+                pass
+            case LaplaceRelease(scale_over_sensitivity=noise):
+                pass
+            case _:
+                continue
+        if noise < _LEAST_NOISE:
+            raise DataError(f"noise of {noise:g}", f"at least {_LEAST_NOISE:g}")
+    epsilon = epsilon_rdp(charged, delta) if charged else 0.0
+    if not epsilon <= _MOST_EPSILON:
+        raise DataError(f"an epsilon of {epsilon:g}", f"at most {_MOST_EPSILON:g}")
+    return charged

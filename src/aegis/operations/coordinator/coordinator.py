@@ -13,6 +13,7 @@ import queue
 import secrets
 import threading
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -20,8 +21,9 @@ from typing import Any, Literal
 from aegis import states
 from aegis.coordinator.questions import ask_all
 from aegis.coordinator.study import Study
-from aegis.errors import AegisError, BadInput
+from aegis.errors import AegisError, BadInput, RoadClosed
 from aegis.events import Listener
+from aegis.identity.membership import Membership
 from aegis.operations.coordinator.conducting import Conducting, wanted
 from aegis.operations.coordinator.enrolling import FrontDesk
 from aegis.operations.coordinator.office import Office
@@ -39,7 +41,7 @@ from aegis.tasks.task import find_task
 from aegis.tasks.topics import Topics
 from aegis.transport.carrier import Carrier, Courier, Hearing
 from aegis.transport.forms import replies_to
-from aegis.transport.road import Road, RoadClosed
+from aegis.transport.road import Road
 from aegis.transport.sealed import Party
 
 log = logging.getLogger("aegis")
@@ -71,7 +73,7 @@ class Coordinator:
         self._done = threading.Condition()
         self._asking = threading.Lock()
         self._carrier: Carrier | None = None
-        self.desk = FrontDesk(office, courier.admit)
+        self.desk = FrontDesk(office, courier.admit, self._changed)
 
     def __enter__(self) -> Coordinator:
         self._alone = self.office.alone()
@@ -84,6 +86,9 @@ class Coordinator:
             file = self.office.registrar.file
             self._party = Party(identity, file, self._guard, self._numbers)
             self._carrier = self._courier.start()
+            for member in self.office.registrar.membership.members:
+                if member.revoked:  # perhaps while no coordinator ran
+                    self._courier.expel(member.identity.name)
             if isinstance(self._carrier, Hearing):
                 self._listeners.append(self._carrier.hear)
         except BaseException:
@@ -142,13 +147,16 @@ class Coordinator:
         task, schema = find_task(plan.task), schema_of(plan)
         topics = Topics(schema, positive(plan))
         asked = question(topics, wanted.kind, wanted.columns, wanted.bins, wanted.where)
-        if self._now.run is not None:
-            raise BadInput(f"the run {self._now.run} is going on", way_out="Ask when it has ended")
-        road, name = self._make_road(plan), f"questions-{plan.task}"
-        with self._asking:
+        road, sha256 = self._make_road(plan), plan.sha256
+        name = f"questions-{plan.task}-{sha256[:12]}"  # at a hospital a run has one plan for good
+        with self._asking:  # also against a run that began while this waited: they share a road
+            if self._now.run is not None:
+                raise BadInput(
+                    f"the run {self._now.run} is going on", way_out="Ask when it has ended"
+                )
             answered = ask_all(Study(plan, schema), road, name, asked, topics, epsilon, delta)
         names, text = [*answered.noisy, *answered.bare], json.loads(asked.to_json())
-        about = (plan.task, plan.sha256, text, asked.sha256)
+        about = (plan.task, sha256, text, asked.sha256)
         note_question(self.office.home, *about, epsilon, delta, names, answered.refused)
         found = answered_document(
             plan.task, task.title, plan.sha256, asked, topics, answered, epsilon, delta
@@ -190,6 +198,14 @@ class Coordinator:
     def expel(self, hospital: str) -> None:
         """Close the road for a hospital that was revoked."""
         self._courier.expel(hospital)
+
+    def _changed(self, before: Membership, after: Membership) -> None:
+        """Who enrols again after a revocation gets a way in of its own; the old one is closed."""
+        for member in before.members:
+            name = member.identity.name
+            now = after.standing(name)
+            if member.revoked and now is not None and not now.revoked:
+                self._courier.expel(name)
 
     def failure(self, run: str) -> str | None:
         """Why a run ended without a result, or nothing."""
@@ -274,9 +290,9 @@ class Coordinator:
                 return
             with self._asking:  # a question that is on its way is answered first
                 self._now.run = name
-            journal = Journal(self.office.home.database)
             try:
-                found = conducting.run(journal, name)
+                with closing(Journal(self.office.home.database)) as journal:
+                    found = conducting.run(journal, name)
                 self._end(name, found, None)
             except RoadClosed:
                 return
@@ -286,8 +302,6 @@ class Coordinator:
             except Exception as error:  # the thread must live on, and the reason be known
                 log.exception("%s ended unforeseen", name)
                 self._end(name, None, f"an unforeseen {type(error).__name__}: {error}")
-            finally:
-                journal.close()
 
     def _end(self, name: str, found: dict[str, Any] | None, reason: str | None) -> None:
         with self._done:

@@ -21,6 +21,7 @@ from typing import Any
 from aegis.errors import BadInput, CheckFailed
 from aegis.identity.certificates import pem, requested
 from aegis.identity.enrolment import (
+    LIFETIME_S,
     Candidate,
     Declined,
     Enrolments,
@@ -103,6 +104,13 @@ class FrontDesk:
             standing = self._office.registrar.membership.standing(name)
         elif not self._proved(request):
             raise CheckFailed("the keys in this request are not those that were signed")
+        elif abs(self._clock() - request.time) > LIFETIME_S:
+            # An old one, sent again by somebody else, would exchange the member's way in.
+            raise CheckFailed(
+                "this request is from another time",
+                f"it is good for {LIFETIME_S // 60} minutes",
+                "Set both clocks, and join again",
+            )
         welcomed = standing is not None and standing.identity == request.identity
         return self._welcome(request, welcomed)
 
@@ -122,7 +130,9 @@ class FrontDesk:
                 there = ", ".join(sorted(kept.waiting)) or "nobody"
                 raise BadInput(f"{name} does not wait to be admitted", f"waiting: {there}")
             identity = Candidate(_identity(one["request"])).confirmed(fingerprint)
-            after = self._admit(identity)
+            there_already = self.member(name) == identity  # a crash came between the two files
+            membership = self._office.registrar.membership
+            after = membership if there_already else self._admit(identity)
             del kept.waiting[name]
             return after
 
@@ -206,13 +216,19 @@ class _Kept:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)
-        said: dict[str, Any] = {}
-        if self._path.exists():
-            said = json.loads(read_private(self._path))
+        try:
+            self._read()
+        except BaseException:
+            self._lock.__exit__(None, None, None)
+            raise
+        return self
+
+    def _read(self) -> None:
+        self._before = read_private(self._path) if self._path.exists() else b"{}"
+        said: dict[str, Any] = json.loads(self._before)
         self.state = Enrolments.from_json(said.get("state", {"codes": [], "failures": []}))
         self.names: dict[str, Any] = said.get("names", {})
         self.waiting: dict[str, Any] = said.get("waiting", {})
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         try:
@@ -223,7 +239,8 @@ class _Kept:
                 "waiting": self.waiting,
             }
             text = json.dumps(document, indent=1).encode()
-            write_private(self._path, text, replace=True)
+            if text != self._before:  # strangers are not to keep the disk busy
+                write_private(self._path, text, replace=True)
         finally:
             self._lock.__exit__(None, None, None)
 

@@ -37,7 +37,11 @@ class Porter:
         letters = self._box.letters()
         if not letters:
             return []
-        waiting = {one.name: one.fingerprint for one in self._desk.waiting()}
+        try:
+            waiting = {one.name: one.fingerprint for one in self._desk.waiting()}
+        except AegisError as error:  # many come at once; the letters lie here for the next look
+            self._once("", str(error))
+            return []
         admitted = []
         for letter in letters:
             try:
@@ -55,10 +59,14 @@ class Porter:
         standing = self._desk.member(letter.name)
         at = self._box.answered(letter.name)
         if standing is not None and standing.fingerprint == letter.fingerprint:
-            if at is None and letter.name in self._without:
+            if at is not None:
+                self._without.discard(letter.name)
+            elif letter.name in self._without:
                 # it came in and never took its welcome home: this leads it back
                 self._box.answer(letter.name, self._desk.reminder(self._address))
-            self._without ^= {letter.name}  # one look's grace: it may be clearing up just now
+                self._without.discard(letter.name)
+            else:
+                self._without.add(letter.name)  # one look's grace: it may be clearing up just now
             return False
         return at is None or self._clock() - at > LIFETIME_S
 

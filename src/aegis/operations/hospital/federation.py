@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aegis.errors import BadInput, CheckFailed, DataError
+from aegis.errors import AegisError, BadInput, CheckFailed, DataError
 from aegis.identity.identity import PublicIdentity
 from aegis.identity.keyfile import read_private, write_private
 from aegis.identity.keys import PublicKey
@@ -64,7 +64,7 @@ class Federation:
     def save(self, root: bytes, members: bytes, own: bytes) -> None:
         """``root`` and ``own`` as PEM."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        Membership.read(members, self.authority)
+        members = self._latest(members)
         write_whole(self.folder / "root.pem", root)
         write_whole(self.folder / "members.json", members)
         write_private(self.folder / "own.tls", own, replace=True)
@@ -76,6 +76,22 @@ class Federation:
         }
         text = json.dumps(document, indent=1).encode()
         write_private(self.folder / "federation.json", text, replace=True)
+
+    def _latest(self, members: bytes) -> bytes:
+        """The list to keep: joining again must not be a way around ``update``."""
+        later = Membership.read(members, self.authority)
+        path = self.folder / "members.json"
+        if not path.exists():
+            return members
+        try:
+            known = self.file.membership
+        except AegisError:  # another authority's, or damaged: nothing to follow from
+            return members
+        if later.number < known.number:
+            known.check_follows(later)
+            return path.read_bytes()
+        later.check_follows(known)
+        return members
 
     @property
     def file(self) -> MembershipFile:

@@ -167,13 +167,18 @@ def init(
             f"{folder.root} is a hospital already",
             way_out=f"Edit {path}, or choose another --home",
         )
+    if folder.policy.exists() and folder.policy.read_text(encoding="utf-8") != policy:
+        raise BadInput(
+            f"{folder.policy} is there already, and says something else",
+            "what is signed is what was asked for, not what was left there",
+            "Move it away; afterwards edit the new one and sign it: aegis hospital policy sign",
+        )
     folder.root.mkdir(parents=True, exist_ok=True)
     folder.root.chmod(0o700)
     if folder.name not in folder.keys.names():
         folder.keys.write(Identity.generate(folder.name, hybrid), passphrase)
     identity = folder.identity(passphrase)
-    if not folder.policy.exists():
-        write_whole(folder.policy, policy.encode())
+    write_whole(folder.policy, policy.encode())
     sign_policy(folder.policy, folder.name, identity.signing)
     write_whole(path, registered.text().encode())  # last: only now it is a hospital
     return identity

@@ -59,7 +59,7 @@ class Hospital:
         self._seen = SqliteSightings(folder.root / "seen.db")
         self._watch = LogWitness(folder.name, key, federation.coordinator.signing, self._seen)
         self._account: Account | None = None
-        self._nodes: OrderedDict[str, Node] = OrderedDict()
+        self._nodes: OrderedDict[tuple[str, str], Node] = OrderedDict()  # by run and plan
 
     @property
     def name(self) -> str:
@@ -98,13 +98,15 @@ class Hospital:
     def _node(self, request: Request) -> Node:
         if isinstance(request, Invite):
             return self._invited(request)
-        node = self._nodes.get(request.run)
+        node = self._nodes.get((request.run, request.plan_sha256))
         if node is not None:
-            self._nodes.move_to_end(request.run)
+            self._nodes.move_to_end((request.run, request.plan_sha256))
             return node
         plan = self._plan(request.run)
         if plan is None:
             raise DataError(f"this hospital was not invited to the run {request.run}")
+        if plan.sha256 != request.plan_sha256:
+            raise DataError("the request names another plan than the one this hospital approved")
         node = self._built(request.run, plan)
         readmitted = node.answer(Invite(request.run, plan.sha256, plan.to_json()))
         if isinstance(readmitted, Refusal):
@@ -122,7 +124,8 @@ class Hospital:
         fault = fault_of_plan(standing, plan)
         if fault is not None:
             raise DataError(fault)
-        node = self._nodes.get(request.run) or self._built(request.run, plan)
+        # Rows are dealt by this very plan: one that nobody let in must not deal them for another.
+        node = self._nodes.get((request.run, plan.sha256)) or self._built(request.run, plan)
         self.decisions.keep_plan(plan.sha256, plan.to_json())
         return node
 
@@ -140,7 +143,7 @@ class Hospital:
             features=self.folder.root / "features",
         )
         node.watch = self._watch
-        self._nodes[run] = node
+        self._nodes[run, plan.sha256] = node
         while len(self._nodes) > NODES:
             self._nodes.popitem(last=False)
         return node

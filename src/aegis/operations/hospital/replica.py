@@ -64,6 +64,7 @@ def furnish(
         )
     text = policy_text(folder.name, policy_of(environment))
     if not (folder.root / "hospital.toml").exists():
+        folder.policy.unlink(missing_ok=True)  # of a beginning that was cut short
         init(folder, registered, text, passphrase)
     if folder.policy.read_text(encoding="utf-8") != text:
         write_whole(folder.policy, text.encode())

@@ -80,6 +80,8 @@ class Backups:
         chunks = Chunks(self.folder, vault)
         name = f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}"
         with alone(self.folder), taken(home, self._staging(name), with_keys=with_keys) as snapshot:
+            if vault is None:
+                _closed(self.folder / PLAIN)
             files = [_stored(chunks, one) for one in snapshot.files]
             told(f"{len(files)} files copied")
             return self._written(name, snapshot, files, vault, with_keys)
@@ -147,6 +149,7 @@ class Backups:
             )
         part = root.with_name(f".{root.name}.{os.getpid()}.restoring")
         try:
+            _closed(part)
             total = sum(brought_back(part, path, f, chunks) for path, f in body["files"].items())
             (part / "backups").mkdir(parents=True, exist_ok=True)
             for folder, mode in body["folders"].items():
@@ -242,6 +245,13 @@ class Backups:
 
     def _staging(self, name: str) -> Path:
         return self.folder / f".{name}.staging"
+
+
+def _closed(folder: Path) -> None:
+    """Nobody else reads here what may lie in closed folders where it comes from, or goes to."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.suppress(PermissionError):  # another user's, or a disk without modes
+        folder.chmod(0o700)
 
 
 def _stored(chunks: Chunks, one: Taken) -> tuple[str, dict[str, Any]]:

@@ -31,7 +31,8 @@ from aegis.store.note import Note
 LOCK_SECONDS = 60
 _SQLITE = b"SQLite format 3\x00"
 _SIDES = ("-wal", "-shm", "-journal", ".lock")
-_KEY_NAMES = (".key", ".p12", ".pfx")
+_KEY_NAMES = (".key", ".p12", ".pfx", ".token", ".code")
+_SECRETS = ("keys.json", "accounts.json")  # of simulated hospitals; passwords of the XMPP road
 _HEAD = 1 << 16
 _STAYS = ("backups", "features")  # what images became can be made again, and is patients' own
 
@@ -64,7 +65,7 @@ def taken(home: Home, staging: Path, *, with_keys: bool = False) -> Iterator[Sna
     ``RunAborted`` where the disk is full or the journal is locked for a minute."""
     found = Snapshot()
     try:
-        staging.mkdir(parents=True, exist_ok=True)
+        staging.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _still(home):
             for path in _databases(home):
                 name = path.relative_to(home.root).as_posix()
@@ -103,11 +104,13 @@ def _mode(path: Path) -> int:
 
 
 def is_private(path: Path) -> bool:
-    """Whether a file is, or holds, somebody's private key."""
+    """Whether a file is, or holds, somebody's private key, password or token."""
     if path.name.endswith(".public.json"):
         return False
-    if path.suffix in _KEY_NAMES or path.name == "keys.json":
+    if path.suffix in _KEY_NAMES or path.name in _SECRETS:
         return True
+    if path.name == "federation.json" and path.parent.name == "federation":
+        return True  # a hospital's road, with its password
     with open(path, "rb") as file:
         return b"PRIVATE KEY-----" in file.read(_HEAD)
 
@@ -159,7 +162,7 @@ def _others(home: Home) -> list[Path]:
     found = []
     for folder, folders, names in os.walk(home.root):
         here = Path(folder)
-        if here == home.root:
+        if here == home.root or here.parent == home.root / "hospitals":
             folders[:] = [name for name in folders if name not in _STAYS]
         folders[:] = sorted(name for name in folders if not (here / name).is_symlink())
         for name in sorted(names):
@@ -182,9 +185,9 @@ def _logs(path: Path | None) -> dict[str, dict[str, Any]]:
             found[run] = {
                 "size": log.size(run),
                 "root": log.root(run).hex(),
-                "checkpoint": None
-                if signed is None
-                else {"size": signed.size, "root": signed.root.hex()},
+                "checkpoint": (
+                    None if signed is None else {"size": signed.size, "root": signed.root.hex()}
+                ),
             }
         return found
     finally:

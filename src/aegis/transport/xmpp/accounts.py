@@ -18,7 +18,6 @@ import json
 import os
 import re
 import secrets
-import shutil
 import sys
 import threading
 from collections.abc import Mapping
@@ -120,14 +119,19 @@ class Accounts:
         path = self._path(data, name)
         owner = data.stat()
         for folder in (path.parent.parent, path.parent):
+            if folder.is_symlink():
+                raise DataError(f"{folder} is a link", "the server's own folder")
             if not folder.exists():
                 folder.mkdir(mode=0o700)
                 _handed(folder, owner)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        # The server may write in this folder, and is believed nothing: its links are not followed.
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(8)}")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+        handle = os.open(temporary, flags, 0o600)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(scram(password))
-        _handed(temporary, owner)
+            file.flush()
+            _handed(file.fileno(), owner)
         os.replace(temporary, path)
 
 
@@ -152,9 +156,14 @@ def _encoded(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9]", lambda found: f"%{ord(found[0]):02x}", name)
 
 
-def _handed(path: Path, owner: os.stat_result) -> None:
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        shutil.chown(path, owner.st_uid, owner.st_gid)
+def _handed(place: Path | int, owner: os.stat_result) -> None:
+    """``place`` is a folder, or an open file."""
+    if not (hasattr(os, "geteuid") and os.geteuid() == 0):
+        return
+    if isinstance(place, int):
+        os.fchown(place, owner.st_uid, owner.st_gid)
+    else:
+        os.chown(place, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def main(arguments: list[str]) -> int:
