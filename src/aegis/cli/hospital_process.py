@@ -80,7 +80,7 @@ def init(
 
 
 def join(
-    code: Annotated[str, typer.Argument(help="What the coordinator told you.")],
+    code: Annotated[str, typer.Argument(help="What the coordinator told you; - asks for it.")],
     hospital: Hospital,
     home: Folder = None,
     patience: float = typer.Option(900.0, help="Seconds to wait until the coordinator confirms."),
@@ -91,6 +91,8 @@ def join(
     from aegis.identity.join_code import JoinCode
     from aegis.operations.hospital import joining
 
+    if code == "-":  # so that it stands in no list of processes and in no history
+        code = str(typer.prompt("The join code", hide_input=True, err=True))
     folder = _folder(hospital, home)
     folder.registered  # noqa: B018  (says what is missing)
     identity = folder.identity(passphrase(passphrase_file))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from aegis.hospital.policy import ANY, Policy
+from dataclasses import replace
+
+from aegis.hospital.policy import Policy
+from aegis.simulation.accounts import PUBLIC
 
 PLENTY = 1000.0  # epsilon, where nothing is to be protected
 
@@ -14,17 +17,4 @@ def strict(task: str) -> Policy:
 
 def for_public_data() -> Policy:
     """Everything is let in and shared: these rows are public anyway."""
-    return Policy(
-        tasks=(ANY,),
-        plugins=(ANY,),
-        approval="automatic",
-        trust=("open", "masked", "grouped"),
-        mechanisms=("none", "dp_sgd", "local_update", "distributed"),
-        epsilon_total=PLENTY,
-        epsilon_per_run=PLENTY,
-        epsilon_cap=PLENTY,
-        minimum_rows=0,
-        queries="allowed",
-        scores="shared",
-        demonstration=True,
-    )
+    return replace(PUBLIC, epsilon_total=PLENTY, epsilon_per_run=PLENTY, epsilon_cap=PLENTY)
