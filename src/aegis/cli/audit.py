@@ -162,13 +162,16 @@ def membership(
     from aegis.assurance.report import as_json as plain
     from aegis.assurance.report import report
     from aegis.errors import BadInput
-    from aegis.simulation.auditing import audit_run, why_not
+    from aegis.simulation.auditing import audit_run, latest_audited, why_not
     from aegis.simulation.local import stored
+    from aegis.store.home import Home
 
     def told(done: int, total: int) -> None:
         if sys.stderr.isatty():
             print(f"\rtraining reference models: {done} of {total}", end="", file=sys.stderr)
 
+    if name == "latest":  # of those that can be audited
+        name = latest_audited(Home.from_environment()) or name
     run, sha256, federation, fitted, result = stored(name)
     if (reason := why_not(fitted.study.plan, len(federation.sites))) is not None:
         raise BadInput(f"the model of {run} cannot be audited", reason)

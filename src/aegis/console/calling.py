@@ -109,6 +109,8 @@ class Calling:
         if reply.status == 200:
             found: dict[str, Any] = json.loads(answered)
             return found
+        if reply.status == 404:
+            raise _NotYet
         raise _failure(reply.status, answered, self.url)
 
     def _connection(self, patience_s: float) -> http.client.HTTPConnection:
@@ -125,8 +127,8 @@ def _here(host: str) -> bool:
         return False
 
 
-class _NotYet(AegisError):
-    pass
+class _NotYet(Exception):
+    """The result of a run is not there."""
 
 
 def _failure(status: int, answered: bytes, url: str) -> AegisError:
@@ -136,8 +138,6 @@ def _failure(status: int, answered: bytes, url: str) -> AegisError:
     except (ValueError, KeyError, TypeError):
         return BadInput(f"{url} answers with status {status}", "a coordinator of Aegis")
     match status:
-        case 404:
-            return _NotYet(*said)
         case 401 | 403:
             return CheckFailed(*said)
         case 409:

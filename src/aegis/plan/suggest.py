@@ -32,13 +32,18 @@ def suggest(loaded: Loaded, later: Sequence[Later] = NOT_YET) -> tuple[Plan, lis
 def suggested_yaml(loaded: Loaded, later: Sequence[Later] = NOT_YET) -> str:
     """A plan file with what was written, the edits made, and the edits as comments on top."""
     _, edits, said = _mended(loaded, later)
-    source = show(loaded.source) if loaded.source else "what was asked for"
+    source = _plain(show(loaded.source)) if loaded.source else "what was asked for"
     lines = [f"# The nearest plan to {source} that runs in this version."]
     lines.append("# Changed:" if edits else "# Nothing had to be changed.")
     for edit in edits:
-        lines += wrap(edit, 98, initial_indent="#   - ", subsequent_indent="#     ")
+        lines += wrap(_plain(edit), 98, initial_indent="#   - ", subsequent_indent="#     ")
     ordered = {path: said[path] for path in defaults() if path in said}
     return "\n".join([*lines, "", *_written(nest(ordered), 0)]) + "\n"
+
+
+def _plain(text: str) -> str:
+    """Fit for a comment: what is not printable may end a line of YAML, and is written out."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def _mended(loaded: Loaded, later: Sequence[Later]) -> tuple[Plan, list[str], dict[str, Any]]:

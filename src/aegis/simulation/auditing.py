@@ -37,7 +37,9 @@ from aegis.simulation.accounts import LOOSER, PUBLIC
 from aegis.simulation.comparison import Fitted
 from aegis.simulation.stacked import StackedHospitals
 from aegis.states import StartingPoint
-from aegis.store.journal import Forgetful
+from aegis.store.home import Home
+from aegis.store.journal import Forgetful, Journal
+from aegis.store.registry import Registry
 from aegis.tasks.bounded import read_preparation
 from aegis.tasks.networks import NETWORKS
 from aegis.tasks.task import Rows
@@ -63,6 +65,21 @@ def why_not(plan: Plan, hospitals: int) -> str | None:
     if of_images(plan):
         return "the audit would fit dozens of models of a thousand columns, which takes minutes"
     return None
+
+
+def latest_audited(home: Home) -> str | None:
+    """The last run with a model that can be audited, or nothing."""
+    if not home.database.exists():
+        return None
+    journal = Journal(home.database)
+    try:
+        for version in reversed(Registry(home, journal).versions()):
+            plan = Plan.from_json(journal.run(version.run).plan_json)
+            if why_not(plan, plan.federated.num_clients or 0) is None:
+                return version.run
+        return None
+    finally:
+        journal.close()
 
 
 def audit_run(
