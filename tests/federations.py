@@ -13,7 +13,7 @@ import pytest
 from aegis.evaluation.metrics import metrics
 from aegis.hospital.site import VolatileMemory
 from aegis.plan import load_plan
-from aegis.simulation.local import Federation
+from aegis.simulation.federation import Federation
 from aegis.simulation.stacked import StackedHospitals
 from aegis.states import StartingPoint, Terminated
 from aegis.store.journal import Forgetful

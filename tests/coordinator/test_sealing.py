@@ -32,7 +32,7 @@ from aegis.messages.stages import (
 )
 from aegis.plan import Plan
 from aegis.simulation.accounts import PUBLIC
-from aegis.simulation.local import Federation
+from aegis.simulation.federation import Federation
 from aegis.simulation.seals import simulated_keys, simulated_seals
 from aegis.states import Collecting, Sealing, Terminated
 from aegis.store.journal import Forgetful

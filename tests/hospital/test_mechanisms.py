@@ -42,7 +42,7 @@ from aegis.privacy.dpsgd import DpSgd
 from aegis.privacy.filters import Cap
 from aegis.privacy.local_update import LocalUpdate
 from aegis.simulation.accounts import PUBLIC
-from aegis.simulation.local import Federation
+from aegis.simulation.federation import Federation
 from aegis.simulation.stacked import StackedHospitals
 from aegis.store.journal import Forgetful
 from aegis.tasks.bounded import Bounded

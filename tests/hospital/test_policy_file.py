@@ -27,7 +27,7 @@ from aegis.identity.keys import SigningKey
 from aegis.messages import Ask, Enrolled, Evaluate, Invite, Refusal, Statistics, Train
 from aegis.plan import load_plan
 from aegis.simulation.accounts import PUBLIC
-from aegis.simulation.local import Federation
+from aegis.simulation.federation import Federation
 from aegis.simulation.stacked import StackedHospitals
 from aegis.store.journal import Forgetful
 from aegis.wiring import federate

@@ -16,7 +16,7 @@ from aegis.privacy.accounting import GaussianRelease, PoissonGaussian, epsilon_g
 from aegis.privacy.budget import Action
 from aegis.privacy.filters import Cap
 from aegis.simulation.accounts import PUBLIC
-from aegis.simulation.local import Federation
+from aegis.simulation.federation import Federation
 from aegis.simulation.stacked import StackedHospitals
 from aegis.store.journal import Forgetful
 from aegis.tasks.bounded import Bounded

@@ -29,7 +29,7 @@ from aegis.simulation.attacks import (
 )
 from aegis.simulation.attacks.road import generator
 from aegis.simulation.attacks.trial import run_once, scene_of
-from aegis.simulation.local import Federation
+from aegis.simulation.federation import Federation
 from aegis.tasks.task import Dataset, Schema
 from aegis.transport.transport import Transport
 from tests.prove.softmax import CLASSES, INPUTS, SoftmaxHospitals, dealt, predicted

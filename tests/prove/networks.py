@@ -16,7 +16,7 @@ from aegis.evaluation.metrics import metrics
 from aegis.hospital.site import VolatileMemory
 from aegis.plan import load_plan
 from aegis.report.spending import privacy_of
-from aegis.simulation.local import Federation
+from aegis.simulation.federation import Federation
 from aegis.simulation.stacked import StackedHospitals
 from aegis.store.journal import Forgetful
 from aegis.tasks.bounded import read_preparation

@@ -18,7 +18,7 @@ from sklearn.model_selection import train_test_split
 
 from aegis.hospital.site import Site, VolatileMemory
 from aegis.plan import load_plan
-from aegis.simulation.local import Federation
+from aegis.simulation.federation import Federation
 from aegis.simulation.stacked import StackedHospitals
 from aegis.store.journal import Forgetful
 from aegis.tasks.task import Rows, find_task

@@ -11,8 +11,8 @@ import pytest
 from aegis.evaluation.histogram import score
 from aegis.evaluation.metrics import metrics
 from aegis.simulation.comparison import Fitted, fit_alone
+from aegis.simulation.federation import Federation
 from aegis.simulation.leaving_out import trained_without
-from aegis.simulation.local import Federation
 from aegis.simulation.personalising import personalised
 from aegis.tasks.task import DataOptions, below, find_task
 from tests.federations import data_directory, federated

@@ -14,7 +14,8 @@ import pytest
 
 from aegis.hospital.site import VolatileMemory
 from aegis.plan import load_plan
-from aegis.simulation.local import Federation, run
+from aegis.simulation.federation import Federation
+from aegis.simulation.local import run
 from aegis.simulation.stacked import StackedHospitals
 from aegis.store.journal import Forgetful
 from aegis.training.engines import close_engines

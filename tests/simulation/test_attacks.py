@@ -26,7 +26,7 @@ from aegis.simulation.attacks import (
 from aegis.simulation.attacks.attack import strongest
 from aegis.simulation.attacks.forging import hidden_spreads
 from aegis.simulation.attacks.trial import run_once, scene_of
-from aegis.simulation.local import Federation
+from aegis.simulation.federation import Federation
 from aegis.tasks.breast_cancer import breast_cancer
 from aegis.tasks.task import Column, DataOptions, Rows, Schema
 

@@ -15,7 +15,8 @@ from aegis.messages import Enrolled, Invite, Refusal
 from aegis.plan import Plan
 from aegis.simulation.accounts import PUBLIC
 from aegis.simulation.engines import engines_said
-from aegis.simulation.local import Federation, run
+from aegis.simulation.federation import Federation
+from aegis.simulation.local import run
 from aegis.simulation.stacked import StackedHospitals
 from aegis.store.journal import Forgetful
 from aegis.training import java

@@ -16,8 +16,8 @@ from aegis.report.result import result_of
 from aegis.report.usefulness import usefulness
 from aegis.simulation.accounts import PUBLIC, simulated_account
 from aegis.simulation.comparison import Fitted
+from aegis.simulation.federation import Federation
 from aegis.simulation.leaving_out import leave_one_out, trained_without
-from aegis.simulation.local import Federation
 from aegis.simulation.personalising import personalised
 from aegis.simulation.seals import simulated_keys, simulated_seals
 from aegis.simulation.stacked import StackedHospitals

@@ -11,7 +11,8 @@ from aegis.hospital.site import MOST_KEPT, Designs, Site
 from aegis.plan import load_plan
 from aegis.plan.own_data import of_images, positive
 from aegis.plan.schedule import schedule
-from aegis.simulation.local import Federation, run
+from aegis.simulation.federation import Federation
+from aegis.simulation.local import run
 from aegis.tasks import image_features, whitening
 from aegis.tasks import pneumonia as module
 from aegis.tasks.folders import lookalikes

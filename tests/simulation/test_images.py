@@ -11,7 +11,8 @@ from aegis.hospital.site import Designs
 from aegis.plan import load_plan
 from aegis.plan.schedule import schedule
 from aegis.privacy.dpgd import CLIP, plan_rounds
-from aegis.simulation.local import Federation, run
+from aegis.simulation.federation import Federation
+from aegis.simulation.local import run
 from aegis.tasks import image_features, whitening
 from aegis.tasks import pneumonia as module
 from aegis.tasks.bounded import Bounded, read_preparation

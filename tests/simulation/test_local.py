@@ -16,7 +16,7 @@ from aegis.messages import Train
 from aegis.plan import load_plan
 from aegis.simulation import local
 from aegis.simulation.accounts import PUBLIC
-from aegis.simulation.local import Federation
+from aegis.simulation.federation import Federation
 from aegis.simulation.stacked import StackedHospitals
 from aegis.store.home import Home
 from aegis.store.journal import Forgetful, Journal

@@ -15,7 +15,7 @@ from aegis.hospital.inspection import fault_of_preparation
 from aegis.hospital.site import VolatileMemory
 from aegis.messages import Invite, Refusal, Statistics, Tally
 from aegis.plan import load_plan
-from aegis.simulation.local import Federation
+from aegis.simulation.federation import Federation
 from aegis.simulation.stacked import StackedHospitals
 from aegis.store.journal import Forgetful
 from aegis.tasks.bounded import read_preparation

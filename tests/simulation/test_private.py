@@ -21,7 +21,7 @@ from aegis.privacy.filters import Cap
 from aegis.privacy.noise import SystemNoise
 from aegis.report.result import result_of
 from aegis.simulation.accounts import PUBLIC, simulated_account
-from aegis.simulation.local import Federation
+from aegis.simulation.federation import Federation
 from aegis.simulation.stacked import StackedHospitals
 from aegis.store.journal import Forgetful
 from aegis.tasks.bounded import Bounded

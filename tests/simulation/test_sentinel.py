@@ -10,7 +10,8 @@ import pytest
 
 from aegis.hospital.site import VolatileMemory
 from aegis.plan import load_plan
-from aegis.simulation.local import Federation, run
+from aegis.simulation.federation import Federation
+from aegis.simulation.local import run
 from aegis.store.home import Home
 from aegis.store.journal import Journal
 from aegis.transport.sealed import Capture, SealedInProcess

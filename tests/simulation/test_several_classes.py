@@ -17,8 +17,8 @@ from aegis.privacy.filters import Cap
 from aegis.simulation import local
 from aegis.simulation.accounts import PUBLIC
 from aegis.simulation.comparison import Fitted, pooled_site
+from aegis.simulation.federation import Federation
 from aegis.simulation.holdings import label_skew
-from aegis.simulation.local import Federation
 from aegis.simulation.partition import partition
 from aegis.simulation.seals import simulated_keys, simulated_seals
 from aegis.simulation.stacked import StackedHospitals

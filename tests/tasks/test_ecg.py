@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from aegis.errors import DataError
 from aegis.plan import Plan, find_faults
 from aegis.report.spending import privacy_of
-from aegis.simulation.local import Federation, run
+from aegis.simulation.federation import Federation
+from aegis.simulation.local import run
 from aegis.tasks.ecg import (
     FILE,
     LEARNT,

@@ -12,7 +12,8 @@ from aegis.hospital.node import Node
 from aegis.hospital.policy import Policy
 from aegis.messages import Enrolled, Invite, Refusal
 from aegis.plan import Plan, check_plan
-from aegis.simulation.local import Federation, run
+from aegis.simulation.federation import Federation
+from aegis.simulation.local import run
 from aegis.tasks.plugins import is_plugin
 from aegis.tasks.task import DataOptions, find_task, task_names
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from aegis.errors import BadInput, DataError
 from aegis.plan import check_plan
 from aegis.plan.reading import load_plan
-from aegis.simulation.local import Federation, run
+from aegis.simulation.federation import Federation
+from aegis.simulation.local import run
 from aegis.tasks.question import question
 from aegis.tasks.symptoms import EASY, SCHEMA, SOURCE, symptoms
 from aegis.tasks.symptoms_reading import read_lists

@@ -7,7 +7,8 @@ import pytest
 
 from aegis.errors import BadInput, DataError
 from aegis.plan import Plan
-from aegis.simulation.local import Federation, run
+from aegis.simulation.federation import Federation
+from aegis.simulation.local import run
 from aegis.simulation.partition import partition
 from aegis.tasks.tables.doubts import doubts, strange_numbers
 from aegis.tasks.tables.table import table

@@ -8,7 +8,7 @@ import pytest
 
 from aegis.cli.app import run_command
 from aegis.plan import load_plan
-from aegis.simulation.local import Federation
+from aegis.simulation.federation import Federation
 from aegis.tasks.tables.checking import examine
 from tests.tasks.test_table import lines
 

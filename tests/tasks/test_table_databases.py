@@ -14,7 +14,8 @@ import pytest
 from aegis.cli.app import run_command
 from aegis.errors import DataError
 from aegis.plan import Plan, load_plan
-from aegis.simulation.local import Federation, run
+from aegis.simulation.federation import Federation
+from aegis.simulation.local import run
 from aegis.tasks.tables.checking import examine
 from aegis.tasks.tables.reading import Table
 from aegis.tasks.tables.sql import read_sqlite

@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 from aegis.cli.app import app
 from aegis.errors import DataError
 from aegis.plan import Plan, find_faults
-from aegis.simulation.local import Federation, run
+from aegis.simulation.federation import Federation
+from aegis.simulation.local import run
 from aegis.tasks.models import network, perceptron
 from aegis.tasks.preparation import Preparation, tally
 from aegis.tasks.task import DataOptions, find_task

@@ -10,7 +10,7 @@ from aegis.errors import EnvelopeRefused
 from aegis.hospital.site import VolatileMemory
 from aegis.messages import Absence, Refusal, Train, Update
 from aegis.plan import load_plan
-from aegis.simulation.local import Federation
+from aegis.simulation.federation import Federation
 from aegis.simulation.sealed_road import sealed_road
 from aegis.store.journal import Forgetful
 from aegis.transport.sealed import Capture, SealedInProcess

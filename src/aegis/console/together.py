@@ -29,7 +29,7 @@ from aegis.operations.hospital.joining import join
 from aegis.operations.hospital.policies import for_public_data
 from aegis.operations.roads import Place, courier
 from aegis.plan import Plan, check_plan
-from aegis.simulation.local import Federation
+from aegis.simulation.federation import Federation
 from aegis.store.home import Home
 
 MARK = ".together"

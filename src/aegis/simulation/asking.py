@@ -28,7 +28,7 @@ from aegis.privacy.accounting import composed
 from aegis.privacy.filters import Cap
 from aegis.report.answers import DELTA, EPSILON, answered_document, check_price
 from aegis.simulation.accounts import PUBLIC
-from aegis.simulation.local import Federation
+from aegis.simulation.federation import Federation
 from aegis.simulation.seals import simulated_keys, simulated_seals
 from aegis.store.home import Home
 from aegis.store.questions import note_question

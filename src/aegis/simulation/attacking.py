@@ -18,7 +18,7 @@ from aegis.plan.own_data import positive
 from aegis.plan.robust import OWN_KEYS
 from aegis.simulation.attacks import Attack, drawn
 from aegis.simulation.attacks.trial import Outcome, run_once, scene_of
-from aegis.simulation.local import Federation
+from aegis.simulation.federation import Federation
 
 MASKED = (
     "The plan is masked: the coordinator sees only the sum, so no rule can look at single updates "

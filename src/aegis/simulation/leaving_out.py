@@ -32,7 +32,7 @@ from aegis.tasks.task import below
 from aegis.wiring import federate
 
 if TYPE_CHECKING:
-    from aegis.simulation.local import Federation
+    from aegis.simulation.federation import Federation
 
 MOST_HOSPITALS = 50
 

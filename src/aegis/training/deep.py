@@ -30,6 +30,7 @@ from aegis.privacy.per_sample import PerSample
 from aegis.tasks.networks import Network
 from aegis.tasks.networks.modules import AT_ONCE, Runner, one_logit, torch_on_one_thread
 from aegis.training.dropout import dropout_key
+from aegis.training.network import optimizer_of
 from aegis.training.threads import one_thread
 from aegis.training.trainer import Job, Trained, as_steps, batches
 
@@ -67,7 +68,7 @@ class _Course:
         self._labels = self._torch.from_numpy(job.labels)
         self._places = [place for place, _ in runner.trained]
         self._parameters = [parameter for _, parameter in runner.trained]
-        self._optimizer = _optimizer(self._torch, job, self._parameters)
+        self._optimizer = optimizer_of(self._torch, job, self._parameters)
         self._odds = self._torch.from_numpy(_local_odds(job))
         weights = np.array(job.settings.class_weights, np.float32)
         self._counts = self._torch.from_numpy(weights) if len(weights) else None
@@ -198,15 +199,3 @@ def _local_odds(job: Job) -> NDArray[np.float32]:
     counts[1:] -= job.odds or 0.0
     found: NDArray[np.float32] = counts.astype(np.float32)
     return found
-
-
-def _optimizer(torch: Any, job: Job, parameters: list[Any]) -> Any:
-    settings = job.settings
-    if settings.optimizer == "adam":
-        return torch.optim.Adam(parameters, job.learning_rate, weight_decay=settings.weight_decay)
-    return torch.optim.SGD(
-        parameters,
-        job.learning_rate,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-    )

@@ -43,7 +43,7 @@ class NetworkTrainer:
             with torch.no_grad():
                 loss = float(loss_of(_forward(torch, linears, design, None), labels))
             parameters = [p for linear in linears for p in (linear.weight, linear.bias)]
-            optimizer = _optimizer(torch, job, parameters)
+            optimizer = optimizer_of(torch, job, parameters)
             pulls = _Pulls(torch, job, start, parameters)
             steps = batches(job)
             for number, index in enumerate(steps):
@@ -117,7 +117,8 @@ def _masks(
     return found
 
 
-def _optimizer(torch: Any, job: Job, parameters: list[Any]) -> Any:
+def optimizer_of(torch: Any, job: Job, parameters: list[Any]) -> Any:
+    """PyTorch's own, as the job's settings say."""
     settings = job.settings
     if settings.optimizer == "adam":
         return torch.optim.Adam(parameters, job.learning_rate, weight_decay=settings.weight_decay)

@@ -23,7 +23,7 @@ from aegis.simulation.attacks.attack import Attack
 from aegis.simulation.attacks.poisoning import Scene, trigger_for
 from aegis.simulation.attacks.road import DishonestRoad, generator
 from aegis.simulation.comparison import Fitted, pooled_site
-from aegis.simulation.local import Federation
+from aegis.simulation.federation import Federation
 from aegis.simulation.stacked import StackedHospitals
 from aegis.states import Terminated
 from aegis.store.journal import Forgetful
