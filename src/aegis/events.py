@@ -15,6 +15,8 @@ from typing import Any, TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
+    """A run began with this plan, for at most so many ``rounds``."""
+
     run: str
     task: str
     plan_sha256: str
@@ -48,6 +50,9 @@ class StatisticsReleased:
 
 @dataclass(frozen=True, slots=True)
 class RoundOpened:
+    """``asked`` are the hospitals that get the model with this digest to train; a round without quorum
+    is opened again with the next ``attempt``."""
+
     run: str
     round: int
     attempt: int
@@ -58,6 +63,8 @@ class RoundOpened:
 
 @dataclass(frozen=True, slots=True)
 class ReplyQuarantined:
+    """A reply was set aside and not used, and why."""
+
     run: str
     round: int
     hospital: str
@@ -66,6 +73,8 @@ class ReplyQuarantined:
 
 @dataclass(frozen=True, slots=True)
 class HospitalAbsent:
+    """A hospital that was asked gave no reply that counts: late, gone, or it declined, and why."""
+
     run: str
     round: int
     hospital: str
@@ -92,6 +101,9 @@ class SumOpened:
 
 @dataclass(frozen=True, slots=True)
 class RoundAggregated:
+    """The updates of ``hospitals`` became one by ``rule``; ``change_norm`` is how far the model moved
+    (L2)."""
+
     run: str
     round: int
     rule: str

@@ -42,7 +42,7 @@ def html_report(result: Mapping[str, Any]) -> str:
     """The page for a result document (contract: The result). Depends on nothing else, so equal
     results give equal pages."""
     style, render = style_and_page("run.html")
-    return render(policy=policy(style), **_content(result))
+    return render(policy=policy(style), **content(result))
 
 
 def style_and_page(template: str) -> tuple[str, Callable[..., str]]:
@@ -53,7 +53,7 @@ def style_and_page(template: str) -> tuple[str, Callable[..., str]]:
     style = _style(environment)
     page = environment.get_template(template)
     # Our own file; each page's policy carries its hash.
-    return style, lambda **content: page.render(style=Markup(style), **content)  # noqa: S704
+    return style, lambda **values: page.render(style=Markup(style), **values)  # noqa: S704
 
 
 def policy(style: str) -> str:
@@ -62,7 +62,8 @@ def policy(style: str) -> str:
     return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
 
 
-def _content(result: Mapping[str, Any]) -> dict[str, Any]:
+def content(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What the page shows, by the names that its templates use."""
     data = mapping(result.get("data"))
     return {
         "title": task_title(result),

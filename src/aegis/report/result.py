@@ -89,7 +89,7 @@ def result_of(
         "class_weights": plan.training.class_weights and list(plan.training.class_weights),
         "rounds": progress.round,
         "chosen_round": final.round,
-        "seconds": _span(records),
+        "seconds": span(records),
         "global": {
             **together,
             "ci95": {
@@ -103,7 +103,7 @@ def result_of(
         "pooled": None,
         "mean_local": None,
         "hospitals": hospitals,
-        "history": _history(records),
+        "history": history_of(records),
         **detected(plan, records),
         "fairness": fairness(study, final),
         **usefulness(final),
@@ -161,7 +161,8 @@ def _mean_over_hospitals(
     return means
 
 
-def _history(records: Sequence[Record]) -> list[dict[str, Any]]:
+def history_of(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """One entry per closed round, as far as ``records`` go."""
     opened: dict[int, str] = {}
     aside: dict[int, list[str]] = {}
     flags = flags_of(records)
@@ -194,7 +195,7 @@ def _history(records: Sequence[Record]) -> list[dict[str, Any]]:
     return rounds
 
 
-def _span(records: Sequence[Record]) -> float:
+def span(records: Sequence[Record]) -> float:
     """From the run's start to its end; what was put on record around it takes no part."""
     found = [time for _, time, event in records if event["event"] in ("RunStarted", "RunEnded")]
     return _seconds(found[0], found[-1]) if found else 0.0

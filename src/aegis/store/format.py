@@ -19,6 +19,7 @@ from pathlib import Path
 
 from aegis.errors import BadInput, RunAborted
 from aegis.store.home import Home
+from aegis.store.postgres import server_of
 
 FORMAT = 2
 
@@ -43,6 +44,32 @@ SCHEMA = (
     MODELS,
     PROMOTIONS,
 )
+
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "runs": (
+        *("run", "task", "plan", "plan_sha256", "options", "started", "state_name", "state"),
+        *("saved", "command"),
+    ),
+    "events": ("run", "number", "time", "kind", "event"),
+    "training_history": ("run", "round", "metrics"),
+    "models": ("number", "sha256", "run", "task", "created", "card"),
+    "promotions": (
+        *("number", "kind", "task", "version", "sha256", "person", "key", "signature"),
+        *("reason", "time"),
+    ),
+}
+
+
+def for_postgres() -> list[str]:
+    """The same tables for a PostgreSQL server, in the same order of letters; and one that says
+    whose journal this is."""
+    words = (("INTEGER", "BIGINT"), ("BLOB", "BYTEA"), (" TEXT", ' TEXT COLLATE "C"'))
+    found = ["CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL)"]
+    for statement in SCHEMA:
+        for ours, theirs in words:
+            statement = statement.replace(ours, theirs)
+        found.append(statement)
+    return found
 
 
 def made_or_checked(db: sqlite3.Connection, path: Path) -> None:
@@ -92,6 +119,9 @@ def migrate(home: Home) -> Migrated:
     disk does not let it; the root is then what it was."""
     if not home.database.exists():
         raise BadInput(f"{home.root} holds no database", way_out="Set AEGIS_HOME to its data root")
+    if (server := server_of(home.database)) is not None:
+        server.close()  # it has but one format so far, and opening it checked that
+        return Migrated(FORMAT, FORMAT, None)
     try:
         db = sqlite3.connect(home.database, isolation_level=None, timeout=30)
         try:

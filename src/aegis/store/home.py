@@ -21,14 +21,24 @@ from aegis.errors import AegisError, BadInput, RunAborted
 FOLDERS = ("models", "backups", "experiments", "logs", "results")
 
 
+def setting(name: str) -> str:
+    """A setting from the environment, else from the file .env in this folder, else empty."""
+    said = os.environ.get(name) or ""
+    if not said and os.path.exists(".env"):
+        from dotenv import dotenv_values
+
+        said = dotenv_values(".env").get(name) or ""
+    return said.strip()
+
+
 @dataclass(frozen=True)
 class Home:
     root: Path
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Home:
-        env = os.environ if environment is None else environment
-        return cls(Path(env.get("AEGIS_HOME") or "aegis-data"))
+        said = setting("AEGIS_HOME") if environment is None else environment.get("AEGIS_HOME")
+        return cls(Path(said or "aegis-data"))
 
     def prepare(self) -> Home:
         """Make the folders. Raises ``BadInput`` where the place cannot be written."""

@@ -3,6 +3,7 @@
 Each run has one current state, its list of events and its last command. A save writes the state
 and the events that led to it in one transaction, synced to disk (WAL, synchronous=FULL); whoever
 asks for a run afterwards finds the last saved state and exactly the events that belong to it.
+The file may stand for a PostgreSQL server (``aegis.store.postgres``), which is sent the same.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from aegis.errors import BadInput, RunAborted
 from aegis.events import Event, as_json
 from aegis.states import State
 from aegis.store.format import made_or_checked
+from aegis.store.postgres import Server, server_of
 
 
 @dataclass(frozen=True)
@@ -67,24 +69,13 @@ class Forgetful:
 
 class Journal:
     """The coordinator's database. Raises ``BadInput`` where the file is no database of ours, or one
-    of another format."""
+    of another format, ``RunAborted`` where a server does not answer."""
+
+    _db: sqlite3.Connection | Server
 
     def __init__(self, path: Path) -> None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=30)
-        except (sqlite3.Error, OSError) as error:
-            raise _unopened(path, error) from error
-        try:
-            self._db.execute("PRAGMA synchronous=FULL")
-            made_or_checked(self._db, path)
-            self._db.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.Error as error:
-            self._db.close()
-            raise _unopened(path, error) from error
-        except BadInput:
-            self._db.close()
-            raise
+        server = server_of(path)
+        self._db = _opened(path) if server is None else server
 
     @classmethod
     def reading(cls, path: Path) -> Journal:
@@ -92,10 +83,13 @@ class Journal:
         if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
             return cls(path)
         journal = cls.__new__(cls)
+        if (server := server_of(path)) is not None:
+            journal._db = server
+            return journal
         uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
         try:
-            journal._db = sqlite3.connect(uri, uri=True, isolation_level=None)
-            made_or_checked(journal._db, path)
+            journal._db = db = sqlite3.connect(uri, uri=True, isolation_level=None)
+            made_or_checked(db, path)
         except sqlite3.Error as error:
             raise _unopened(path, error) from error
         return journal
@@ -139,7 +133,11 @@ class Journal:
             if fields["event"] == "RoundClosed":
                 history.append((run, fields["round"], json.dumps(fields["metrics"])))
         self._db.executemany("INSERT INTO events VALUES (?,?,?,?,?)", rows)
-        self._db.executemany("INSERT OR REPLACE INTO training_history VALUES (?,?,?)", history)
+        self._db.executemany(
+            "INSERT INTO training_history VALUES (?,?,?)"
+            " ON CONFLICT (run, round) DO UPDATE SET metrics=excluded.metrics",
+            history,
+        )
 
     def command(self, run: str) -> str | None:
         row = self._db.execute("SELECT command FROM runs WHERE run=?", (run,)).fetchone()
@@ -178,6 +176,11 @@ class Journal:
         )
         return [(number, time, json.loads(event)) for number, time, event in found]
 
+    def last_event(self, run: str) -> int:
+        """The number of its last event; 0 before the first."""
+        found = self._db.execute("SELECT max(number) FROM events WHERE run=?", (run,)).fetchone()
+        return int(found[0] or 0)
+
     def row(self, run: str) -> dict[str, Any]:
         """A run's row as it is stored, but for its command, which is nobody's fact."""
         found = self._db.execute(
@@ -205,8 +208,9 @@ class Journal:
     def add_model(self, sha256: str, run: str, task: str, card: str) -> None:
         with self._transaction():
             self._db.execute(
-                "INSERT OR IGNORE INTO models (sha256, run, task, created, card)"
-                " VALUES (?,?,?,?,?)",
+                "INSERT INTO models (number, sha256, run, task, created, card)"
+                " SELECT COALESCE(MAX(number), 0) + 1, ?, ?, ?, ?, ? FROM models WHERE TRUE"
+                " ON CONFLICT DO NOTHING",
                 (sha256, run, task, _now(), card),
             )
 
@@ -221,8 +225,9 @@ class Journal:
         """(kind, task, version, sha256, person, key, signature, reason)."""
         with self._transaction():
             self._db.execute(
-                "INSERT INTO promotions (kind, task, version, sha256, person, key, signature,"
-                " reason, time) VALUES (?,?,?,?,?,?,?,?,?)",
+                "INSERT INTO promotions (number, kind, task, version, sha256, person, key,"
+                " signature, reason, time) SELECT COALESCE(MAX(number), 0) + 1,"
+                " ?, ?, ?, ?, ?, ?, ?, ?, ? FROM promotions",
                 (*row, _now()),
             )
 
@@ -238,8 +243,27 @@ class Journal:
         return _Transaction(self._db)
 
 
+def _opened(path: Path) -> sqlite3.Connection:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        db = sqlite3.connect(path, isolation_level=None, timeout=30)
+    except (sqlite3.Error, OSError) as error:
+        raise _unopened(path, error) from error
+    try:
+        db.execute("PRAGMA synchronous=FULL")
+        made_or_checked(db, path)
+        db.execute("PRAGMA journal_mode=WAL")
+    except sqlite3.Error as error:
+        db.close()
+        raise _unopened(path, error) from error
+    except BadInput:
+        db.close()
+        raise
+    return db
+
+
 class _Transaction:
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: sqlite3.Connection | Server) -> None:
         self._db = db
 
     def __enter__(self) -> None:

@@ -5,7 +5,7 @@ a run saves before it acts, so it cannot get further than its next save, and eve
 same step or of what that step had already asked for. That is what a crash leaves too, and a run
 resumes from it. Under the lock the copies are made in the order in which the parts rest on each
 other: what witnesses saw, the log, the journal, the ledgers. All other files are written whole
-once, and are read afterwards.
+once, and are read afterwards. A journal in a PostgreSQL server is copied into an SQLite file.
 
 Private keys stay where they are unless they are asked for.
 """
@@ -26,7 +26,9 @@ from aegis.errors import RunAborted
 from aegis.store.audit_log import AuditLog
 from aegis.store.checkpoint import Checkpoint
 from aegis.store.home import Home
+from aegis.store.moving import copied_out, held_still
 from aegis.store.note import Note
+from aegis.store.postgres import pointer
 
 LOCK_SECONDS = 60
 _SQLITE = b"SQLite format 3\x00"
@@ -121,6 +123,10 @@ def _still(home: Home) -> Iterator[None]:
     if not home.database.exists():
         yield
         return
+    if pointer(home.database) is not None:
+        with held_still(home.database):
+            yield
+        return
     db = sqlite3.connect(home.database, isolation_level=None, timeout=LOCK_SECONDS)
     try:
         db.execute("BEGIN IMMEDIATE")
@@ -145,6 +151,9 @@ def _is_database(path: Path) -> bool:
 
 
 def _copied(path: Path, copy: Path) -> None:
+    if pointer(path) is not None:
+        copied_out(path, copy)
+        return
     source = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=LOCK_SECONDS)
     try:
         target = sqlite3.connect(copy)
