@@ -100,6 +100,8 @@ def run_coordinator(
             while not stopping.wait(0.5):
                 for name in porter.look() if porter is not None else ():
                     telling(event="admitted", hospital=name)
+                for name in coordinator.look_at_members():
+                    telling(event="expelled", hospital=name, reason="it was revoked")
     telling(event="stopped", text="The coordinator has stopped; what was going on waits on disk.")
 
 

@@ -21,9 +21,10 @@ from typing import Any, Literal
 from aegis import states
 from aegis.coordinator.questions import ask_all
 from aegis.coordinator.study import Study
-from aegis.errors import AegisError, BadInput, RoadClosed
+from aegis.errors import AegisError, BadInput, RoadClosed, RunAborted
 from aegis.events import Listener
 from aegis.identity.membership import Membership
+from aegis.operations.coordinator.attendance import Attendance
 from aegis.operations.coordinator.conducting import Conducting, wanted
 from aegis.operations.coordinator.enrolling import FrontDesk
 from aegis.operations.coordinator.office import Office
@@ -51,9 +52,10 @@ Command = Literal["pause", "resume", "stop"]
 
 @dataclass
 class _Now:
-    """What the conducting thread is at."""
+    """What the conducting thread is at. ``ahead`` are runs that were begun and have not ended."""
 
     run: str | None = None
+    ahead: set[str] = field(default_factory=set)
     errors: dict[str, str] = field(default_factory=dict)
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -71,8 +73,10 @@ class Coordinator:
         self._waiting: queue.Queue[str | None] = queue.Queue()
         self._now = _Now()
         self._done = threading.Condition()
-        self._asking = threading.Lock()
+        self._asking, self._submitting = threading.Lock(), threading.Lock()
+        self._expelled: set[str] = set()
         self._carrier: Carrier | None = None
+        self.attendance = Attendance(office.home.root / ".attendance")
         self.desk = FrontDesk(office, courier.admit, self._changed)
 
     def __enter__(self) -> Coordinator:
@@ -86,9 +90,7 @@ class Coordinator:
             file = self.office.registrar.file
             self._party = Party(identity, file, self._guard, self._numbers)
             self._carrier = self._courier.start()
-            for member in self.office.registrar.membership.members:
-                if member.revoked:  # perhaps while no coordinator ran
-                    self._courier.expel(member.identity.name)
+            self.look_at_members()  # somebody may have been revoked while no coordinator ran
             if isinstance(self._carrier, Hearing):
                 self._listeners.append(self._carrier.hear)
         except BaseException:
@@ -96,6 +98,7 @@ class Coordinator:
             self._alone.__exit__(None, None, None)
             raise
         for run in self.unfinished():
+            self._now.ahead.add(run)
             self._waiting.put(run)
         self._thread = threading.Thread(target=self._conduct, name="conducting", daemon=True)
         self._thread.start()
@@ -106,15 +109,17 @@ class Coordinator:
         self._waiting.put(None)
         self._thread.join(timeout=30)
         if self._carrier is not None:
+            self.present()
             self._carrier.close()
+        self.attendance.close()
         self._courier.stop()
         self._numbers.close()
         self._guard.close()
         self._alone.__exit__(None, None, None)
 
     def submit(self, plan: Plan) -> str:
-        """Start a run of this plan and return its name. Raises ``BadInput`` while another goes on,
-        and for a plan that no real road can serve."""
+        """Start a run of this plan and return its name. Raises ``RunAborted`` while another goes
+        on, ``BadInput`` for a plan that no real road can serve."""
         check_plan(plan)
         schema = schema_of(plan)
         if not schema.columns and schema.image is None:
@@ -123,18 +128,17 @@ class Coordinator:
                 "over a road they must be known to all beforehand",
                 "Use a task with a schema of its own, or a plug-in task",
             )
-        if self._now.run is not None or not self._waiting.empty():
-            raise BadInput(
-                f"the run {self._now.run} is going on", way_out="Wait for its end, or stop it"
-            )
-        name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{plan.task}-{secrets.token_hex(3)}"
-        journal = Journal(self.office.home.database)
-        try:
+        with self._submitting:
+            for run in self._now.ahead:
+                raise RunAborted(
+                    f"the run {run} is going on", way_out="Wait for its end, or stop it"
+                )
+            name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{plan.task}-{secrets.token_hex(3)}"
             options = {"transport": self.road}
-            journal.open_run(name, plan.task, plan.to_json(), plan.sha256, options)
-        finally:
-            journal.close()
-        self._waiting.put(name)
+            with closing(Journal(self.office.home.database)) as journal:
+                journal.open_run(name, plan.task, plan.to_json(), plan.sha256, options)
+            self._now.ahead.add(name)
+            self._waiting.put(name)
         return name
 
     def ask(
@@ -193,11 +197,28 @@ class Coordinator:
 
     def present(self) -> frozenset[str]:
         """The hospitals that are connected now."""
-        return frozenset() if self._carrier is None else self._carrier.present()
+        found = frozenset() if self._carrier is None else self._carrier.present()
+        self.attendance.there(found)
+        return found
 
     def expel(self, hospital: str) -> None:
         """Close the road for a hospital that was revoked."""
         self._courier.expel(hospital)
+
+    def look_at_members(self) -> list[str]:
+        """Note who is there, close the road for whoever was revoked by another process, and return
+        their names."""
+        self.present()
+        revoked = {
+            member.identity.name
+            for member in self.office.registrar.membership.members
+            if member.revoked
+        }
+        new = sorted(revoked - self._expelled)
+        for name in new:
+            self._courier.expel(name)
+        self._expelled = revoked
+        return new
 
     def _changed(self, before: Membership, after: Membership) -> None:
         """Who enrols again after a revocation gets a way in of its own; the old one is closed."""
@@ -232,7 +253,7 @@ class Coordinator:
 
     def state(self) -> dict[str, Any]:
         """Where the federation stands, as the consoles show it."""
-        present = sorted(self._carrier.present()) if self._carrier is not None else []
+        present = self.present()
         run = self._now.run
         found: dict[str, Any] = {
             "state": states.name(Idle()),
@@ -241,7 +262,8 @@ class Coordinator:
             "rounds": None,
             "road": self.road,
             "hospitals": [
-                {"name": name, "present": name in present} for name in self.office.hospitals()
+                {"name": name, "present": name in present, "seen": self.attendance.last(name)}
+                for name in self.office.hospitals()
             ],
             "waiting_to_join": [one.__dict__ for one in self.desk.waiting()],
             "error": next(reversed(self._now.errors.values()), None),
@@ -306,6 +328,7 @@ class Coordinator:
     def _end(self, name: str, found: dict[str, Any] | None, reason: str | None) -> None:
         with self._done:
             self._now.run = None
+            self._now.ahead.discard(name)
             if found is not None:
                 self._now.results[name] = found
             else:
