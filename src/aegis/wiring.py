@@ -9,9 +9,11 @@ left a command: ``pause``, ``resume`` or ``stop``.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 
+from aegis import secagg
 from aegis.coordinator.closing import chosen
 from aegis.coordinator.joining import admit, newcomers
 from aegis.coordinator.sealing import begins
@@ -28,12 +30,15 @@ from aegis.states import (
     Sealing,
     StartingPoint,
     State,
+    Tallying,
     Terminated,
 )
 from aegis.store.journal import Saving
 from aegis.transport.transport import Transport
 
 log = logging.getLogger("aegis")
+
+LOOK_S = 0.2
 
 
 def federate(
@@ -75,6 +80,7 @@ def federate(
     deadline = study.plan.federated.deadline_s
     seen: set[str] = set()
     while not isinstance(state, Terminated | Failed):
+        _wait_for_the_missing(study, run, state, transport, journal, deadline, rest)
         state = sealed(study, _obeyed(study, run, state, journal, rest))
         if joining and isinstance(state, RoundSetup):
             state, news = _joined(study, state, transport, seen)
@@ -114,6 +120,38 @@ def _joined(
     return done.state, done.events
 
 
+def _wait_for_the_missing(
+    study: Study,
+    run: str,
+    state: State,
+    transport: Transport,
+    journal: Saving,
+    deadline_s: float,
+    rest: Callable[[float], None],
+) -> None:
+    """Before something is tried again, hospitals that are away have one deadline's time to come
+    back: else all attempts are over in a moment, with the same hospitals missing in each."""
+    match state:
+        case Registration(invited=names, attempt=attempt):
+            pass
+        case Tallying(hospitals=hospitals, attempt=attempt):
+            names = tuple(one.hospital for one in hospitals)
+        case RoundSetup(progress=progress, attempt=attempt):
+            names = tuple(one.hospital for one in progress.hospitals)
+        case _:
+            return
+    if attempt == 1:
+        return
+    needed = study.plan.quorum(len(names))
+    if study.plan.effective_trust != "open" and len(names) >= secagg.LEAST:
+        needed = max(needed, secagg.threshold(len(names)))
+    for _ in range(math.ceil(deadline_s / LOOK_S)):
+        there = set(transport.hospitals())
+        if sum(name in there for name in names) >= needed or journal.command(run) == "stop":
+            return
+        rest(LOOK_S)
+
+
 def _save(
     journal: Saving, run: str, state: State, events: list[Event], listeners: Sequence[Listener]
 ) -> None:
@@ -131,7 +169,7 @@ def _obeyed(
 ) -> State:
     """The state after the last command: waiting out a pause, or on the way to an early end."""
     while (command := journal.command(run)) == "pause":
-        rest(0.2)
+        rest(LOOK_S)
     if command != "stop":
         return state
     inner = state.of if isinstance(state, Sealing) else state

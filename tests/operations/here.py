@@ -6,6 +6,7 @@ import threading
 import time
 from pathlib import Path
 
+from aegis.console.coordinator.opening import CoordinatorWindow, coordinator_window
 from aegis.hospital.serving import Serving
 from aegis.identity.certificates import certificate_request
 from aegis.identity.enrolment import EnrolRequest, Welcome
@@ -15,6 +16,8 @@ from aegis.operations.hospital.federation import Federation
 from aegis.operations.hospital.folder import HospitalFolder, Registered, init, policy_text
 from aegis.operations.hospital.hospital import Hospital, record
 from aegis.operations.hospital.policies import for_public_data
+from aegis.operations.hospital.received import keeping
+from aegis.operations.hospital.standing import say
 from aegis.store.home import Home
 from aegis.store.replay import ReplayGuard, Sequence
 from aegis.transport.carrier import Queues
@@ -33,6 +36,10 @@ class Here:
 
     def new(self) -> Coordinator:
         return Coordinator(self.office, "queues", self.queues)
+
+    def window(self, token: str = "") -> CoordinatorWindow:
+        """What listens in front of the coordinator."""
+        return coordinator_window(self.office.home, self.coordinator, token=token)
 
     def folder(self, name: str) -> HospitalFolder:
         return HospitalFolder(self.root / "hospitals" / name, name)
@@ -69,15 +76,17 @@ class Here:
         line = self.queues.line(name)
         try:
             party = Party(identity, federation.file, guard, numbers)
-            heard, write = [], record(folder)
+            heard, write, keep = [], record(folder), keeping(folder)
 
             def hear(request, reply):
                 heard.append(request)
                 time.sleep(self.rest if reply is None else 0)
                 write(request, reply)
+                keep(request, reply)
 
             serving = Serving(hospital, party, line, "coordinator", hospital.replies, hear)
             serving.once(0.0)
+            say(folder.root, line.status)
             ready.set()
             while not stop.is_set():
                 serving.once(0.02)

@@ -11,7 +11,6 @@ from fastapi import FastAPI
 
 from aegis import __version__
 from aegis.cli.app import run_command
-from aegis.console.coordinator_api import coordinator_api
 from aegis.console.listening import Listening
 from aegis.errors import BadInput
 from aegis.identity.identity import Identity
@@ -44,9 +43,7 @@ class Scene:
 
     def listen(self, app=None, office=None):
         trust = (office or self.office).trust
-        return Listening(
-            app or coordinator_api(self.here.coordinator, "token"), "0.0.0.0", 0, trust
-        )
+        return Listening(app or self.here.window("token"), "0.0.0.0", 0, trust)
 
     def hospital(self, port, data=None, policy=None):
         folder = self.here.make(

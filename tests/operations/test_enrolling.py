@@ -13,7 +13,6 @@ import time
 import pytest
 
 from aegis.console.calling import Calling
-from aegis.console.coordinator_api import coordinator_api
 from aegis.console.listening import Listening
 from aegis.errors import BadInput, CheckFailed, RunAborted
 from aegis.identity.certificates import Authority, certificate_request, pem
@@ -39,7 +38,7 @@ def here(tmp_path):
 
 @pytest.fixture
 def listening(here):
-    with Listening(coordinator_api(here.coordinator, TOKEN), "127.0.0.1", 0, None) as found:
+    with Listening(here.window(TOKEN), "127.0.0.1", 0, None) as found:
         yield found
 
 
@@ -51,7 +50,9 @@ def hospital(here, name):
 
 def call(listening, method, path, body=None, token=TOKEN):
     connection = http.client.HTTPConnection("127.0.0.1", listening.port, timeout=10)
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    headers = {"Content-Type": "application/json"}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
     try:
         connection.request(method, path, None if body is None else json.dumps(body), headers)
         reply = connection.getresponse()
@@ -132,9 +133,7 @@ def test_a_member_is_not_invited_twice(here, listening):
 
 def test_over_tls_only_the_federations_own_root_is_believed(here):
     office = here.office.open("test", ["localhost"])
-    with Listening(
-        coordinator_api(here.coordinator, TOKEN), "127.0.0.1", 0, office.trust
-    ) as listening:
+    with Listening(here.window(TOKEN), "127.0.0.1", 0, office.trust) as listening:
         context = ssl.create_default_context(cafile=str(office.trust.root))
         address = ("127.0.0.1", listening.port)
         with (
@@ -154,12 +153,12 @@ def test_over_tls_only_the_federations_own_root_is_believed(here):
 
 def test_plain_http_is_spoken_on_loopback_only(here):
     with pytest.raises(BadInput, match="plain HTTP"):
-        Listening(coordinator_api(here.coordinator, TOKEN), "0.0.0.0", 0, None)
+        Listening(here.window(TOKEN), "0.0.0.0", 0, None)
 
 
 def test_a_taken_port_is_said_at_once(here, listening):
     with pytest.raises(BadInput, match="is taken"):
-        Listening(coordinator_api(here.coordinator, TOKEN), "127.0.0.1", listening.port, None)
+        Listening(here.window(TOKEN), "127.0.0.1", listening.port, None)
 
 
 def test_state_and_control_need_the_token(here, listening):
@@ -205,7 +204,7 @@ def test_a_body_beyond_its_limit_is_refused_before_it_is_read(listening):
 def test_who_says_nothing_is_cut_off(here, monkeypatch):
     monkeypatch.setattr("aegis.console.listening.PATIENCE_S", 0.5)
     with (
-        Listening(coordinator_api(here.coordinator, TOKEN), "127.0.0.1", 0, None) as listening,
+        Listening(here.window(TOKEN), "127.0.0.1", 0, None) as listening,
         socket.create_connection(("127.0.0.1", listening.port), timeout=10) as slow,
     ):
         slow.sendall(b"GET /health HT")
@@ -222,7 +221,7 @@ def test_who_says_nothing_is_cut_off(here, monkeypatch):
 def test_who_is_slow_with_a_second_request_is_cut_off_too(here, monkeypatch, then):
     monkeypatch.setattr("aegis.console.listening.PATIENCE_S", 0.5)
     with (
-        Listening(coordinator_api(here.coordinator, TOKEN), "127.0.0.1", 0, None) as listening,
+        Listening(here.window(TOKEN), "127.0.0.1", 0, None) as listening,
         socket.create_connection(("127.0.0.1", listening.port), timeout=10) as slow,
     ):
         slow.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -8,7 +8,6 @@ import time
 
 import pytest
 
-from aegis.console.coordinator_api import coordinator_api
 from aegis.console.listening import Listening
 from aegis.errors import BadInput
 from aegis.identity.identity import Identity
@@ -30,7 +29,7 @@ class Scene:
         self.stop = threading.Event()
         self.heard = []
         here.office.open("test", [WHERE])
-        app = coordinator_api(here.coordinator, "token")
+        app = here.window("token")
         self.listening = Listening(app, "0.0.0.0", 0, here.office.trust)
         self.porter = Porter(self.box, here.coordinator.desk, f"{WHERE}:{self.listening.port}")
 

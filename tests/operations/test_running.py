@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from aegis.console.running import _line
-from aegis.errors import BadInput, CheckFailed, EnvelopeRefused
+from aegis.errors import BadInput, CheckFailed, EnvelopeRefused, RunAborted
 from aegis.hospital.serving import Serving
 from aegis.identity.membership import Membership
 from aegis.messages import Enrolled, Invite, Refusal, Settle, Settled
@@ -166,7 +166,7 @@ def test_a_stopped_run_ends_with_the_model_so_far_and_a_second_one_follows(here)
     here.serve(*NAMES)
     here.rest = 0.02
     run = here.coordinator.submit(plan(federated__num_rounds="50"))
-    with pytest.raises(BadInput, match="is going on"):
+    with pytest.raises(RunAborted, match="is going on"):
         here.coordinator.submit(plan())
     here.until(lambda now: now["round"] >= 1)
     here.coordinator.command(run, "stop")
@@ -202,7 +202,7 @@ def test_what_left_a_hospital_is_written_down_without_a_value(here):
     assert all(set(json.loads(line)) <= _FIELDS for line in lines)
 
 
-_FIELDS = {"time", "run", "round", "asked", "sent", "reason"}
+_FIELDS = {"time", "run", "round", "asked", "sent", "bytes", "reason"}
 
 
 def test_one_data_root_has_one_coordinator(here):

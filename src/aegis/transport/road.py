@@ -62,11 +62,13 @@ class Road:
         replies: Callable[[Any], Forms] = replies_to,
         refused: Callable[[str, EnvelopeRefused], None] | None = None,
         closing: threading.Event | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._party, self._carrier, self._members = party, carrier, members
         self._listed, self._replies = listed, replies
         self._refused = refused or _logged
         self._closing = closing or threading.Event()
+        self._clock = clock
         self._lost: set[str] = set()
         self._trip: float | None = None
         self._one_at_a_time = threading.RLock()
@@ -88,7 +90,7 @@ class Road:
 
     def _ask(self, requests: Mapping[str, Request], deadline_s: float) -> Mapping[str, Answer]:
         self._clear()
-        end = time.monotonic() + deadline_s
+        end = self._clock() + deadline_s
         patience = self._patience(deadline_s)
         answers: dict[str, Answer] = {}
         waiting: dict[str, _Asked] = {}
@@ -103,7 +105,7 @@ class Road:
             waiting[name] = _Asked(request, expected, patience=patience)
         while waiting:
             self.check_open()
-            now = time.monotonic()
+            now = self._clock()
             if now >= end:
                 break
             self._remind(waiting, answers, now)
@@ -164,7 +166,7 @@ class Road:
                 asked.fault = f"its answer was refused: {error}"
             return
         answers[sender] = reply
-        trip = time.monotonic() - asked.sent
+        trip = self._clock() - asked.sent
         self._trip = trip if self._trip is None else 0.7 * self._trip + 0.3 * trip
         del waiting[sender]
 

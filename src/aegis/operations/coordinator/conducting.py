@@ -108,6 +108,10 @@ class Conducting:
                 told = there
         return True
 
+    def _rested(self, seconds: float, road: Road) -> None:
+        if self.closing.wait(seconds):
+            road.check_open()
+
     def _on(
         self,
         journal: Journal,
@@ -135,7 +139,14 @@ class Conducting:
             listeners: list[Listener] = [*([recording] if recording else []), *self.listeners]
             resumed = None if isinstance(state, Idle) else state
             final = federate(
-                study, name, road, journal, listeners, resume_from=resumed, joining=True
+                study,
+                name,
+                road,
+                journal,
+                listeners,
+                resume_from=resumed,
+                rest=lambda seconds: self._rested(seconds, road),
+                joining=True,
             )
         releases, heads = _settled(road, plan, final)
         registry = Registry(self.office.home, journal)
