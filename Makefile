@@ -1,4 +1,4 @@
-# make demo | test | check | bench | prove PART=NAME | results | up | down | clean
+# make demo | test | check | bench | prove PART=NAME | results | docs | reference | release | up | down | clean
 PYTHON ?= python3
 VENV ?= .venv
 ifeq ($(OS),Windows_NT)
@@ -10,11 +10,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 PART ?=
 
 .PHONY: demo test check bench prove results up down clean
+.PHONY: docs reference evidence architecture notebook sbom release audit-packages
 
 demo: $(VENV)/.core
 	@$(BIN)/aegis demo
 
-test: $(VENV)/.all $(VENV)/.browser $(VENV)/.java $(VENV)/.prosody
+test: $(VENV)/.all $(VENV)/.browser $(VENV)/.java $(VENV)/.prosody $(VENV)/.postgres
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(VENV)/.all
@@ -35,6 +36,33 @@ prove: $(VENV)/.all
 
 results: $(VENV)/.core
 	$(BIN)/python benchmarks/readme_results.py
+
+# the site in site/; it opens from the folder, without a network
+docs: $(VENV)/.all
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q
+
+# pages that are made from the code and from what was measured; tests compare them
+reference: $(VENV)/.all
+	$(BIN)/python -m tools.reference
+
+evidence: $(VENV)/.all
+	$(BIN)/python -m tools.evidence
+
+architecture: $(VENV)/.all $(VENV)/.browser
+	$(BIN)/python -m tools.architecture
+
+notebook: $(VENV)/.all
+	$(BIN)/python -m tools.notebook
+
+# wheel, source archive and bill of materials in dist/
+release: $(VENV)/.all
+	$(BIN)/python -m tools.release
+
+sbom: $(VENV)/.core
+	$(BIN)/python -m tools.sbom --out dist/sbom.cdx.json
+
+audit-packages: $(VENV)/.all
+	$(BIN)/python -m tools.release --audit
 
 # a coordinator and five hospitals in containers; docs/deploying.md
 up:
@@ -75,6 +103,15 @@ $(VENV)/.java: $(VENV)/.python
 	  echo "no Java here: Spark tests will skip"
 	@touch $@
 
+# The journal and queries are tested at a real PostgreSQL; without one those tests skip.
+$(VENV)/.postgres: $(VENV)/.python
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null 2>&1 || { \
+	  test "$$(id -u)" = 0 && command -v apt-get >/dev/null 2>&1 && \
+	  echo "installing PostgreSQL for the tests of the journal (once) ..." && \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql </dev/null >/dev/null 2>&1; } || \
+	  echo "no PostgreSQL here: its tests will skip"
+	@touch $@
+
 # The XMPP road is tested through a real Prosody; without one its tests skip.
 $(VENV)/.prosody: $(VENV)/.python
 	@command -v prosody >/dev/null 2>&1 || { \
@@ -86,6 +123,6 @@ $(VENV)/.prosody: $(VENV)/.python
 
 $(VENV)/.all: $(VENV)/.python pyproject.toml
 	@echo "installing everything the tests need (once) ..."
-	@$(PIP) install -e ".[dev,spark,postgres,torch,simulation,xmpp]"
+	@$(PIP) install -e ".[dev,spark,postgres,torch,simulation,xmpp,mlflow-server,s3]"
 	@$(PIP) install --no-deps byzfl==0.0.11 || echo "no ByzFL here: its comparison will skip"
 	@touch $@ $(VENV)/.core

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import shutil
+import signal
+import socket
 import subprocess
+import sys
 import tempfile
+import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -87,3 +96,112 @@ def _as_postgres(*command: str | Path) -> list[str]:
     if shutil.which("setpriv") is None:
         pytest.skip("run as root, and there is no setpriv to become somebody else")
     return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", *words]
+
+
+@contextmanager
+def object_store(monkeypatch: pytest.MonkeyPatch, bucket: str = "aegis") -> Iterator[int]:
+    """moto's server on loopback with one bucket; the settings name it. Its port."""
+    pytest.importorskip("boto3", reason="boto3 is not installed: the extra s3")
+    pytest.importorskip("moto.server", reason="moto's server is not installed")
+    import warnings
+
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        port = server.get_host_and_port()[1]
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+        monkeypatch.setenv("AEGIS_S3_ENDPOINT", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("AEGIS_S3_BUCKET", bucket)
+        monkeypatch.setenv("AEGIS_S3_PREFIX", "hospital-a")
+        from aegis.store.objects import Objects
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            Objects.from_settings()._s3.create_bucket(Bucket=bucket)
+        yield port
+    finally:
+        server.stop()
+
+
+@dataclass
+class Mlflow:
+    """A real MLflow server on loopback with a SQLite database in ``folder``."""
+
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        self.begin()
+        self.wait()
+
+    def begin(self) -> None:
+        off = ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK")
+        env = os.environ | dict.fromkeys(off, "true")
+        env["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
+        words = ["--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
+        words += ["--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db"]
+        words += ["--artifacts-destination", str(self.folder / "artifacts")]
+        with open(self.folder / "server.log", "ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "mlflow", "server", *words],
+                stdout=log,
+                stderr=log,
+                env=env,
+                start_new_session=True,
+            )
+
+    def wait(self, patience_s: float = 120.0) -> None:
+        assert self.process is not None
+        until = time.monotonic() + patience_s
+        while time.monotonic() < until:
+            with suppress(OSError), urllib.request.urlopen(f"{self.url}/health", timeout=2) as said:
+                said.read()
+                return
+            assert self.process.poll() is None, (self.folder / "server.log").read_text()
+            time.sleep(0.2)
+        raise AssertionError("the MLflow server did not start")
+
+    def signal(self, number: int) -> None:
+        assert self.process is not None
+        os.killpg(self.process.pid, number)
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.signal(signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+    def ask(self, path: str, **said: Any) -> Any:
+        """MLflow's REST API: a question with a body."""
+        data = json.dumps(said).encode() if said else None
+        headers = {"Content-Type": "application/json"}
+        address = f"{self.url}/api/2.0/mlflow/{path}"
+        request = urllib.request.Request(address, data, headers)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.loads(answer.read())
+
+
+@contextmanager
+def mlflow_server(folder: Path) -> Iterator[Mlflow]:
+    """Not started yet. Skips where the full MLflow is not installed."""
+    for name in ("mlflow", "flask"):
+        if find_spec(name) is None:
+            pytest.skip(f"{name} is not installed: the extra mlflow-server")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder.mkdir(parents=True, exist_ok=True)
+    server = Mlflow(folder, port)
+    try:
+        yield server
+    finally:
+        server.kill()

@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import io
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,10 +58,11 @@ class Sheet:
         for number, line in enumerate(lines):
             self.add(f'<text x="{x}" y="{y + number * round(size * 1.45)}" {look}>{line}</text>')
 
-    def room(self, x: int, y: int, w: int, h: int, name: str, *lines: str) -> None:
+    def room(self, x: int, y: int, w: int, h: int, name: str, said: str) -> None:
+        """``said`` has a slash where a line ends."""
         self.box(x, y, w, h, line=2)
         self.words(x + 18, y + 34, name, size=19, fill=INK, bold=True)
-        self.words(x + 18, y + 62, *lines)
+        self.words(x + 18, y + 62, *said.split(" / "))
 
     def step(self, x: int, y: int, number: int) -> None:
         self.add(f'<circle cx="{x}" cy="{y}" r="16" fill="{INK}"/>')
@@ -92,7 +94,7 @@ def drawing() -> str:
     sheet = Sheet()
     sheet.box(0, 0, WIDTH, HEIGHT, PAPER, PAPER)
     sheet.words(60, 62, "Hospitals train one model together", size=32, fill=INK, bold=True)
-    sheet.words(60, 98, "No patient row leaves any of them. One round, from 1 to 8.", size=20)
+    sheet.words(60, 98, "No patient row leaves any of them.", size=20)
     _hospital(sheet)
     _wall(sheet)
     _coordinator(sheet)
@@ -117,6 +119,8 @@ def _hospital(sheet: Sheet) -> None:
     for back in (28, 14):  # the others, behind
         sheet.box(60 + back, 152 - back, 550, 620, "#eaeef1", EDGE, 1.5)
     sheet.box(60, 152, 550, 620, CARD, INK, 6)
+    sheet.box(616, 598, 29, 124, PAPER, PAPER, 0)  # the door
+    sheet.box(606, 598, 9, 124, CARD, CARD, 0)
     sheet.words(82, 188, "Each hospital", size=22, fill=INK, bold=True)
     sheet.words(82, 214, "aegis.hospital, training, privacy, secagg", size=14)
     sheet.box(82, 236, 240, 178, ORANGE_BG, ORANGE, 2.5)
@@ -125,16 +129,14 @@ def _hospital(sheet: Sheet) -> None:
     for row in range(3):
         for column in range(5):
             sheet.box(100 + column * 40, 362 + row * 14, 40, 14, CARD, ORANGE, 1.2)
-    sheet.room(
-        346, 236, 242, 178, "Training", "from rows to an update:", "NumPy, PyTorch,",
-        "scikit-learn or Spark,", "as the hospital likes",
-    )  # fmt: skip
-    sheet.room(
-        82, 438, 240, 150, "Ledger", "what these data have", "spent, ever: reserved", "before it is used",
-    )  # fmt: skip
-    sheet.room(
-        346, 438, 242, 150, "Noise and mask", "clipped, noised where", "the plan is private,", "masked for the sum"
-    )  # fmt: skip
+    said = (
+        "from rows to an update: / NumPy, PyTorch, / scikit-learn or Spark, / as the hospital likes"
+    )
+    sheet.room(346, 236, 242, 178, "Training", said)
+    said = "what these data have / spent, ever: reserved / before it is used"
+    sheet.room(82, 438, 240, 150, "Ledger", said)
+    said = "clipped, noised where / the plan is private, / masked for the sum"
+    sheet.room(346, 438, 242, 150, "Noise and mask", said)
     sheet.box(82, 612, 506, 136, GREEN_BG, GREEN, 2.5)
     sheet.words(100, 646, "The gate", size=19, fill=GREEN, bold=True)
     sheet.words(
@@ -170,21 +172,25 @@ def _coordinator(sheet: Sheet) -> None:
         sheet.words(x + 41, 375, name, size=14, fill=INK, middle=True)
         if number:
             sheet.add(f'<path d="M{x - 14} 370 H{x - 1}" stroke="{BLUE}" stroke-width="2.5"/>')
-    sheet.room(
-        1012, 438, 240, 150, "One of many", "the opened sum, or a", "rule that withstands", "dishonest hospitals"
-    )  # fmt: skip
-    sheet.room(
-        1276, 438, 242, 150, "How good", "hospitals score it on", "held-out rows; counts", "come back, not scores",
-    )  # fmt: skip
-    sheet.room(
-        1012, 612, 240, 136, "Memory", "versions, backups, and", "a log that shows every", "later change"
-    )  # fmt: skip
-    sheet.room(
-        1276, 612, 242, 136, "To read", "report, model card,", "privacy statement,", "audit, pages"
-    )  # fmt: skip
+    said = "the opened sum, or a / rule that withstands / dishonest hospitals"
+    sheet.room(1012, 438, 240, 150, "One of many", said)
+    said = "hospitals score it on / held-out rows; counts / come back, not scores"
+    sheet.room(1276, 438, 242, 150, "How good", said)
+    said = "versions, backups, and / a log that shows every / later change"
+    sheet.room(1012, 612, 240, 136, "Memory", said)
+    said = "report, model card, / privacy statement, / audit, pages"
+    sheet.room(1276, 612, 242, 136, "To read", said)
 
 
 def _road(sheet: Sheet) -> None:
+    sheet.box(718, 176, 236, 262, CARD, EDGE, 1.5)
+    sheet.words(736, 208, "What it gets to see", size=17, fill=INK, bold=True)
+    for number, (mode, what) in enumerate(
+        (("masked, the default", "only the sum"), ("grouped", "sums of three"),
+         ("open", "each update"))
+    ):  # fmt: skip
+        sheet.words(736, 244 + 66 * number, f"trust: {mode}", size=14)
+        sheet.words(736, 268 + 66 * number, what, size=17, fill=BLUE, bold=True)
     sheet.words(836, 498, "the road", size=18, fill=INK, bold=True, middle=True)
     sheet.words(836, 526, "one process, Flower, XMPP;", "hospitals connect outwards",
                 size=15, middle=True)  # fmt: skip
@@ -202,7 +208,7 @@ STEPS = (
     (562, 640, "check policy and ledger"),
     (562, 262, "train on rows that stay"),
     (562, 464, "add noise, mask, sign, seal"),
-    (722, 700, "send, and send again the same"),
+    (722, 700, "send; asked again, the same"),
     (1226, 464, "open the sum of three or more"),
     (1226, 638, "score, write it down"),
 )
@@ -210,10 +216,11 @@ STEPS = (
 
 def _round(sheet: Sheet) -> None:
     sheet.box(60, 884, 1480, 104, CARD, EDGE, 1.5)
+    sheet.words(84, 944, "One round", size=18, fill=INK, bold=True)
     for number, (x, y, words) in enumerate(STEPS, 1):
         sheet.step(x, y, number)
         column, row = (number - 1) % 4, (number - 1) // 4
-        left, top = 90 + column * 364, 916 + row * 42
+        left, top = 246 + column * 330, 916 + row * 42
         sheet.step(left, top, number)
         sheet.words(left + 28, top + 6, words, size=17, fill=INK)
 
@@ -236,7 +243,8 @@ def rendered() -> bytes:
         f"font-weight:{weight}}}"
         for file, weight in (("DejaVuSans.ttf", "normal"), ("DejaVuSans-Bold.ttf", "bold"))
     )
-    page_text = f"<style>{faces}body{{margin:0}}svg{{display:block}}</style>{drawing()}"
+    look = f"<style>{faces}body{{margin:0}}svg{{display:block}}</style>"
+    page_text = f"<!doctype html><meta charset=utf-8>{look}{drawing()}"
     with sync_playwright() as engine:
         browser = engine.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
@@ -244,10 +252,11 @@ def rendered() -> bytes:
         page = browser.new_page(
             viewport={"width": WIDTH, "height": HEIGHT}, device_scale_factor=SCALE
         )
-        page.goto(DOCS.as_uri() + "/architecture.svg")  # a file may read files: the fonts
-        page.goto("about:blank")
-        page.set_content(page_text)
-        shot = page.screenshot()
+        with tempfile.TemporaryDirectory() as folder:  # only a page in a file may read the fonts
+            place = Path(folder) / "page.html"
+            place.write_text(page_text, encoding="utf-8")
+            page.goto(place.as_uri())
+            shot = page.screenshot()
         browser.close()
     picture = Image.open(io.BytesIO(shot)).convert("RGB")
     picture = picture.quantize(128, dither=Image.Dither.NONE)

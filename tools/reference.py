@@ -15,6 +15,7 @@ import dataclasses
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,11 @@ from tools.rest import rest
 from tools.tables import code, prose, table
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
-NOTE = "<!-- Made from the code by `make reference`. Changes here are lost. -->\n"
+NOTE = "<!-- Made from the code by `make reference`. Changes here are lost. -->"
 
 
 def _page(title: str, *parts: str) -> str:
-    return "\n\n".join([f"{NOTE}\n# {title}", *(part for part in parts if part)]) + "\n"
+    return "\n\n".join([f"# {title}\n\n{NOTE}", *(part for part in parts if part)]) + "\n"
 
 
 # --- commands
@@ -42,6 +43,7 @@ def walk(command: Any, path: str = "aegis") -> Iterator[tuple[str, Any]]:
             yield from walk(below, f"{path} {name}")
 
 
+@cache
 def command_line() -> Any:
     import typer
 
@@ -185,6 +187,7 @@ def error_classes() -> list[type]:
 
     def tree(cls: type) -> Iterator[type]:
         yield cls
+        below: type
         for below in cls.__subclasses__():
             if below.__module__ == errors.__name__:
                 yield from tree(below)
@@ -241,12 +244,10 @@ def environment() -> str:
 def policy() -> str:
     from aegis.hospital.policy import Policy
 
-    rows = [
-        (code(field.name), code(_plain(field.default))) for field in dataclasses.fields(Policy)
-    ]
+    rows = [(code(field.name), code(_plain(field.default))) for field in dataclasses.fields(Policy)]
     return _page(
         "A hospital's policy",
-        "`policy.toml` in the hospital's folder, with `version = 1` and `hospital = \"NAME\"` "
+        '`policy.toml` in the hospital\'s folder, with `version = 1` and `hospital = "NAME"` '
         "above these keys. It counts once the hospital's own key has signed it: "
         "`aegis hospital policy sign`. `config/policy.toml` is an example with a comment on every "
         "key.",

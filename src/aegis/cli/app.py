@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import sqlite3
 import sys
 from typing import Any
@@ -28,10 +29,12 @@ from aegis.cli import (
     hospital,
     keys,
     models,
+    people,
     plan,
     query,
     report,
     run,
+    tracking,
 )
 
 # What a mistyped command line raises. Older typer takes it from click, newer carries its own click;
@@ -60,10 +63,12 @@ report.register(app)
 models.register(app)
 experiments.register(app)
 backup.register(app)
+tracking.register(app)
 audit.register(app)
 coordinator.register(app)
 hospital.register(app)
 keys.register(app)
+people.register(app)
 ca.register(app)
 attack.register(app)
 data.register(app)
@@ -135,5 +140,10 @@ def _plain(value: str, way_out: str) -> dict[str, str]:
 def _told(sentence: str, code: int, parts: dict[str, str], as_json: bool) -> int:
     if as_json:
         print(json.dumps({"status": "refused" if code == 2 else "aborted", "error": parts}))
-    print(f"aegis: {sentence}", file=sys.stderr)
+    if os.environ.get("AEGIS_LOG", "").lower() == "json" and (error := sys.exception()):
+        from aegis.operations.logs import refused
+
+        print(refused(error, code), file=sys.stderr)
+    else:
+        print(f"aegis: {sentence}", file=sys.stderr)
     return code

@@ -11,6 +11,7 @@ from aegis.cli.options import AsJson, answer
 
 if TYPE_CHECKING:
     from aegis.store.backup.backups import Backups, Restored
+    from aegis.store.backup.remote import RemoteBackups
 
 Folder = Annotated[
     Path | None,
@@ -39,6 +40,8 @@ def register(app: typer.Typer) -> None:
     group.command("prune", epilog="Example:  aegis backup prune --keep-last 7 --keep-daily 30")(
         prune
     )
+    group.command("push", epilog="Example:  aegis backup push latest")(push)
+    group.command("pull", epilog="Example:  aegis backup pull latest")(pull)
     app.add_typer(group, name="backup")
     app.command("migrate", epilog="Example:  aegis migrate")(migrate)
 
@@ -76,6 +79,9 @@ def create(
     keep_last: int | None = typer.Option(
         None, min=1, help="Afterwards remove all but so many of the latest."
     ),
+    pushed: bool = typer.Option(
+        False, "--push", help="Afterwards carry it to the object store (AEGIS_S3_BUCKET)."
+    ),
     as_json: AsJson = False,
 ) -> None:
     """Back up the data root as it is now. A run that is on goes on."""
@@ -88,8 +94,13 @@ def create(
             "an encrypted backup needs a passphrase", way_out="Add --passphrase-file FILE"
         )
     home, backups = Home.from_environment(), _backups(folder, passphrase_file)
+    if pushed:
+        remote = _remote(backups.folder)
+        if not encrypt:
+            raise BadInput("a backup that goes elsewhere is encrypted", way_out="Add --encrypt")
     made = backups.create(home, encrypt=encrypt, with_keys=with_keys)
     gone = backups.prune(Keep(keep_last))[0] if keep_last is not None else []
+    carried = remote.push(made.name) if pushed else None
     note = ""
     if made.open_runs and not with_keys:
         note = (
@@ -97,7 +108,8 @@ def create(
             "keys: add --encrypt --with-keys for that."
         )
     if as_json:
-        answer({**made.as_json(), "folder": str(backups.folder), "removed": gone, "note": note})
+        more = {"removed": gone, "note": note, "pushed": carried and carried.as_json()}
+        answer({**made.as_json(), "folder": str(backups.folder), **more})
         return
     sealed = ", encrypted" if made.encrypted else ""
     typer.echo(f"{made.name}  {made.files} files, {_size(made.bytes)}{sealed}")
@@ -107,13 +119,63 @@ def create(
         typer.echo(note)
     for name in gone:
         typer.echo(f"{name}  removed")
+    if carried is not None:
+        typer.echo(f"{carried.files} files, {_size(carried.bytes)} sent to {remote.objects.place}")
 
 
-def list_backups(folder: Folder = None, as_json: AsJson = False) -> None:
+def push(
+    name: Name = "latest",
+    unencrypted: bool = typer.Option(
+        False, "--unencrypted", help="Also one that anybody who reads the store can read."
+    ),
+    folder: Folder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Carry a backup to the object store; what is there already is not sent again."""
+    remote = _remote(_backups(folder).folder)
+    done = remote.push(name, unencrypted=unencrypted)
+    if as_json:
+        answer({**done.as_json(), "store": str(remote.objects.place)})
+        return
+    size = f"{done.files} files, {_size(done.bytes)} sent, {done.there} were there"
+    typer.echo(f"{done.backup} is in {remote.objects.place} ({size})")
+
+
+def pull(name: Name = "latest", folder: Folder = None, as_json: AsJson = False) -> None:
+    """Bring a backup from the object store into the folder of backups."""
+    remote = _remote(_backups(folder).folder)
+    done = remote.pull(name)
+    if as_json:
+        answer({**done.as_json(), "folder": str(remote.folder)})
+        return
+    typer.echo(f"{done.backup} is in {remote.folder} ({done.files} files fetched)")
+    typer.echo(f"Next: aegis backup restore {done.backup}")
+
+
+def _remote(folder: Path) -> RemoteBackups:
+    from aegis.store.backup.remote import RemoteBackups
+    from aegis.store.objects import Objects
+
+    return RemoteBackups(folder, Objects.from_settings())
+
+
+def list_backups(
+    folder: Folder = None,
+    remote: bool = typer.Option(False, "--remote", help="Those in the object store."),
+    as_json: AsJson = False,
+) -> None:
     """All backups, oldest first."""
     from aegis.errors import CheckFailed
 
     backups = _backups(folder)
+    if remote:
+        afar = _remote(backups.folder)
+        if as_json:
+            answer({"store": str(afar.objects.place), "backups": afar.names()})
+            return
+        for name in afar.names():
+            typer.echo(name)
+        return
     rows: list[dict[str, Any]] = []
     broken: list[str] = []
     for name in backups.names():
@@ -254,20 +316,28 @@ def prune(
 
 
 def migrate(as_json: AsJson = False) -> None:
-    """Bring a data root that an older Aegis wrote to the present format; a copy of its database
-    is kept."""
+    """Bring a data root that an older Aegis wrote to the present format, and its journal to where
+    AEGIS_DATABASE_URL says; a copy of the database is kept."""
     from aegis.store.format import migrate as migrated
     from aegis.store.home import Home
+    from aegis.store.moving import moved_in
 
-    done = migrated(Home.from_environment())
+    home = Home.from_environment()
+    done = migrated(home)
+    moved = moved_in(home)
     copy = None if done.copy is None else str(done.copy)
     if as_json:
-        answer({"before": done.before, "after": done.after, "copy": copy})
-    elif done.copy is None:
+        into = None if moved is None else {"runs": moved[0], "copy": str(moved[1])}
+        answer({"before": done.before, "after": done.after, "copy": copy, "moved": into})
+        return
+    if done.copy is None:
         typer.echo(f"The data root has format {done.after} already.")
     else:
         typer.echo(f"The data root went from format {done.before} to {done.after}.")
         typer.echo(f"Its database as it was: {copy}")
+    if moved is not None:
+        typer.echo(f"The journal with its {moved[0]} runs is in PostgreSQL now.")
+        typer.echo(f"The SQLite file as it was: {moved[1]}")
 
 
 def _size(count: int) -> str:

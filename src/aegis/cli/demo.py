@@ -30,10 +30,11 @@ def demo(
     """
     from aegis.cli.following import Following
     from aegis.cli.showing import show_result
+    from aegis.operations.mirroring import mirrored
     from aegis.simulation.local import run
 
     plan = read_plan(None, DEMO | {"seed": str(seed)}).plan
-    with Following(quiet=as_json) as follow:
+    with Following(quiet=as_json) as follow, mirrored(follow.say):
         result = run(plan, listeners=[follow], told=follow.say)
     if as_json:
         answer(result.document)

@@ -1,4 +1,4 @@
-"""``aegis hospital init | join | serve | status | budget``: a hospital as a process of its own."""
+"""``aegis hospital init | join | serve | console | status | budget``: a hospital as a process."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import typer
 from aegis.cli.options import AsJson, answer, passphrase
 
 if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+
     from aegis.operations.hospital.folder import HospitalFolder, Registered
 
 Named = Annotated[str, typer.Argument(metavar="NAME", help="The hospital's name.")]
@@ -31,6 +34,16 @@ PassphraseFile = Annotated[
     typer.Option(help="A file whose first line opens the key (or set AEGIS_KEY_PASSPHRASE)."),
 ]
 
+ConsolePort = Annotated[
+    int | None,
+    typer.Option(
+        min=0, max=65535, help="The console's port [8501; where it is taken, none is opened]."
+    ),
+]
+ConsoleHost = Annotated[
+    str, typer.Option(help="Where the console listens; beyond loopback it speaks TLS.")
+]
+
 
 def register(group: typer.Typer) -> None:
     group.command(
@@ -41,6 +54,7 @@ def register(group: typer.Typer) -> None:
         "join", epilog="Example:  aegis hospital join localhost:8081/K7QD-... --hospital north"
     )(join)
     group.command("serve", epilog="Example:  aegis hospital serve --hospital north")(serve)
+    group.command("console", epilog="Example:  aegis hospital console --hospital north")(console)
     group.command("status", epilog="Example:  aegis hospital status --hospital north")(status)
     group.command("budget", epilog="Example:  aegis hospital budget --hospital north")(budget)
 
@@ -132,31 +146,106 @@ def serve(
     api_key: str = typer.Option(
         "", "--join", "--api-key", "--api_key", help="A join code, for one that has not joined."
     ),
+    window: Annotated[
+        bool, typer.Option("--console/--no-console", help="A console for this hospital's people.")
+    ] = True,
+    console_port: ConsolePort = None,
+    console_host: ConsoleHost = "127.0.0.1",
     home: Folder = None,
     passphrase_file: PassphraseFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Answer the coordinator, until told to stop; reconnects for ever."""
-    import json
-    import logging
-    import signal
-    import sys
-    import threading
+    from contextlib import ExitStack
 
+    from aegis.operations import logs
     from aegis.operations.hospital.process import serve as run
 
     folder, secret = _folder(hospital, home), passphrase(passphrase_file)
     _ready(folder, data, task, server_url, api_key, secret)
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    logs.start(names=[hospital])
+    stop, told = _until_a_signal(), _telling(hospital, as_json)
+    with ExitStack() as stack:
+        if window and _has_web(console_port, told):
+            from aegis.console.hospital.opening import console as opened
+
+            identity = folder.identity(secret)
+            stack.enter_context(opened(folder, identity, console_host, console_port, told))
+        run(folder, stop, secret, told)
+    told({"event": "stopped", "hospital": hospital})
+
+
+def console(
+    hospital: Hospital,
+    console_port: ConsolePort = None,
+    console_host: ConsoleHost = "127.0.0.1",
+    home: Folder = None,
+    passphrase_file: PassphraseFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """The hospital's console alone, beside a node that runs elsewhere or not at all."""
+    from aegis.console import require_web
+    from aegis.operations import logs
+
+    require_web()
+    from aegis.console.hospital.opening import PORT, opened_key
+    from aegis.console.hospital.opening import console as opened
+
+    folder, secret = _folder(hospital, home), passphrase(passphrase_file)
+    folder.registered  # noqa: B018  (says what is missing)
+    logs.start(names=[hospital])
+    stop, told = _until_a_signal(), _telling(hospital, as_json)
+    identity = opened_key(folder, secret)
+    if identity is None:
+        told({"event": "key", "text": "this hospital's key is not open: nothing can be signed"})
+    with opened(
+        folder, identity, console_host, PORT if console_port is None else console_port, told
+    ):
+        stop.wait()
+    told({"event": "stopped", "hospital": hospital})
+
+
+def _until_a_signal() -> threading.Event:
+    import signal
+    import threading
+
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _telling(hospital: str, as_json: bool) -> Callable[[dict[str, Any]], None]:
+    import json
+
+    from aegis.operations import logs
 
     def told(said: dict[str, Any]) -> None:
-        print(json.dumps(said) if as_json else spoken(said), flush=True)
+        if "secret" in said:  # opens a door: for whoever sits at this terminal
+            if not (as_json or logs.as_objects()):
+                print(said["secret"], flush=True)
+            return
+        if logs.as_objects():
+            logs.said({"hospital": hospital, **said})
+        if as_json or not logs.as_objects():
+            print(json.dumps(said) if as_json else spoken(said), flush=True)
 
-    run(folder, stop, secret, told)
-    told({"event": "stopped", "hospital": hospital})
+    return told
+
+
+def _has_web(port: int | None, told: Callable[[dict[str, Any]], None]) -> bool:
+    """Without the extra the node serves all the same, unless the console was asked for."""
+    from aegis.console import require_web
+    from aegis.errors import MissingExtra
+
+    try:
+        require_web()
+    except MissingExtra as error:
+        if port is not None:
+            raise
+        told({"event": "console", "url": None, "text": str(error)})
+        return False
+    return True
 
 
 def status(hospital: Hospital, home: Folder = None, as_json: AsJson = False) -> None:

@@ -12,7 +12,7 @@ import typer
 from aegis.cli.options import AsJson, answer
 
 if TYPE_CHECKING:
-    from aegis.store.registry import Registry, Version
+    from aegis.store.registry import Registry, Source, Version
 
 NAME = "VERSION|RUN|HASH"
 
@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
     group.command("show", epilog="Example:  aegis models show 3fa9c1")(show)
     group.command("verify", epilog="Example:  aegis models verify --metrics")(verify)
     group.command("restore", epilog="Example:  aegis models restore v3")(restore)
+    group.command("push", epilog="Example:  aegis models push v3")(push)
     predicting.register(group)
     promoting.register(group)
     plugins.register(group)
@@ -232,13 +233,17 @@ def restore(
     """Bring a version's files back, byte for byte; damaged ones are moved aside."""
     from aegis.cli.backup import passphrase
     from aegis.store.backup.backups import Backups
+    from aegis.store.models_afar import find
+    from aegis.store.objects import Objects, Place
 
     with opened(writing=True) as registry:
         version = registry.find(name)
         backups = Backups(registry.home.backups, passphrase(passphrase_file))
-        place = registry.restore(
-            version, [("backups", lambda file: backups.find(f"models/{file}"))]
-        )
+        sources: list[Source] = [("backups", lambda file: backups.find(f"models/{file}"))]
+        if Place.from_settings() is not None:
+            objects = Objects.from_settings()
+            sources.append((str(objects.place), lambda file: find(objects, file)))
+        place = registry.restore(version, sources)
         path = registry.path(version.sha256)
     if as_json:
         answer(
@@ -246,3 +251,23 @@ def restore(
         )
     else:
         typer.echo(f"{version.name} ({version.sha256[:12]}) is back, from {place}: {path}")
+
+
+def push(
+    name: str | None = typer.Argument(None, metavar=f"[{NAME}]"),
+    as_json: AsJson = False,
+) -> None:
+    """Carry versions to the object store (AEGIS_S3_BUCKET), all of them where none is named; what
+    is there already is not sent again."""
+    from aegis.store.models_afar import push as carried
+    from aegis.store.objects import Objects
+
+    objects = Objects.from_settings()
+    with opened() as registry:
+        versions = registry.versions() if name is None else [registry.find(name)]
+        sent = [version.name for version in versions if carried(registry, version, objects)]
+    if as_json:
+        answer({"store": str(objects.place), "versions": len(versions), "sent": sent})
+        return
+    there = len(versions) - len(sent)
+    typer.echo(f"{len(sent)} versions sent to {objects.place}, {there} were there")

@@ -27,13 +27,12 @@ def replica(
     """One of several alike hospitals on one machine, on public data: takes a free place in
     AEGIS_HOME/hospitals, enrols by the letterbox, and serves until told to stop."""
     import json
-    import logging
     import os
     import signal
-    import sys
     import threading
 
     from aegis.cli.hospital_process import spoken
+    from aegis.operations import logs
     from aegis.operations.hospital import replica as replicas
     from aegis.operations.hospital.folder import Registered
     from aegis.operations.hospital.process import serve
@@ -42,7 +41,7 @@ def replica(
     from aegis.tasks.task import find_task
 
     name = find_task(task).name
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    logs.start()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -50,7 +49,10 @@ def replica(
     def told(said: dict[str, Any]) -> None:
         if line_file is not None and said["event"] == "line":
             line_file.write_text(str(said["status"]), encoding="utf-8")
-        print(json.dumps(said) if as_json else spoken(said), flush=True)
+        if logs.as_objects():
+            logs.said(said)
+        if as_json or not logs.as_objects():
+            print(json.dumps(said) if as_json else spoken(said), flush=True)
 
     box = Letterbox(letterbox).open()
     with replicas.place(Home.from_environment().root / "hospitals") as (share, folder):

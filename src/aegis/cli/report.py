@@ -19,6 +19,7 @@ def register(app: typer.Typer) -> None:
 def report(
     run: str = typer.Argument("latest", help="A run's name, or latest."),
     html: Path | None = typer.Option(None, help="Write the report as one HTML file."),
+    pdf: Path | None = typer.Option(None, help="Print the report to a PDF file, by Chromium."),
     tripod: Path | None = typer.Option(
         None, help="Write the TRIPOD+AI checklist, filled where the run can (.md or .json)."
     ),
@@ -65,13 +66,20 @@ def report(
 
         write_whole(html, html_report(document).encode())
         document["files"]["report"] = str(html)
+    if pdf is not None:
+        from aegis.report.html import html_report
+        from aegis.report.pdf import pdf_of
+
+        write_whole(pdf, pdf_of(html_report(document)))
+        document["files"]["pdf"] = str(pdf)
     if tripod is not None:
         _write_tripod(document, tripod)
         document["files"]["tripod"] = str(tripod)
     if as_json:
         answer(document)
-    elif html is not None:
-        typer.echo(f"The report of {run} is in {html}")
+    elif html is not None or pdf is not None:
+        written = " and ".join(str(path) for path in (html, pdf) if path is not None)
+        typer.echo(f"The report of {run} is in {written}")
     elif tripod is not None:
         typer.echo(f"The TRIPOD+AI checklist of {run} is in {tripod}")
     else:

@@ -147,9 +147,13 @@ def simulate(
 def _follow(as_json, start) -> None:  # type: ignore[no-untyped-def]
     from aegis.cli.following import Following
     from aegis.cli.showing import show_result
+    from aegis.operations import logs
+    from aegis.operations.mirroring import mirrored
 
-    with Following(quiet=as_json) as follow:
-        result = start(listeners=[follow], told=follow.say)
+    if objects := logs.as_objects():
+        logs.start()
+    with Following(quiet=as_json or objects) as follow, mirrored(follow.say):
+        result = start(listeners=[follow, *logs.listeners()], told=follow.say)
     if as_json:
         answer(result.document)
     else:
@@ -166,6 +170,8 @@ def _over_a_road(plan: Plan, road: str, as_json: bool) -> None:
 
     require_web()
     from aegis.console.together import together
+    from aegis.operations import logs
+    from aegis.operations.mirroring import mirrored
 
     def ended(*_: object) -> None:
         raise KeyboardInterrupt  # so that the processes that were started are stopped
@@ -173,8 +179,9 @@ def _over_a_road(plan: Plan, road: str, as_json: bool) -> None:
     signal.signal(signal.SIGTERM, ended)
 
     with (
-        Following(quiet=as_json) as follow,
-        together(plan, road, listeners=(follow,), told=follow.say) as federation,
+        Following(quiet=as_json or logs.as_objects()) as follow,
+        mirrored(follow.say),
+        together(plan, road, listeners=(follow, *logs.listeners()), told=follow.say) as federation,
     ):
         found = federation.run(plan)
     if as_json:

@@ -1,7 +1,9 @@
 """A port, spoken to with patience that ends: plain HTTP on loopback, TLS anywhere else.
 
 Whoever opens a connection and says nothing, or says it one byte at a time, is cut off: a request
-must have come whole within seconds. Connections are few, bodies small.
+must have come whole within seconds. Most connections are pages that listen to their stream; of
+those whose request has not come whole there are few, and one more than that costs the oldest of
+them its place. So the slow crowd out each other, never a page or a request that comes at once.
 """
 
 from __future__ import annotations
@@ -12,23 +14,25 @@ import ipaddress
 import socket
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import h11
 import uvicorn
-from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from aegis.errors import BadInput, RunAborted
 from aegis.transport.carrier import Trust
 
 PATIENCE_S = 10.0
-MOST_CONNECTIONS = 200
+MOST_CONNECTIONS, MOST_UNFINISHED = 800, 100
 
 
 class _Impatient(H11Protocol):
-    """Closes a connection whose request has not come whole in time, also a later one on it."""
+    """Closes a connection whose request has not come whole in time, also a later one on it. Each
+    port has a class of its own, whose ``unfinished`` are its connections of that kind, oldest
+    first."""
 
+    unfinished: ClassVar[dict[_Impatient, None]]
     _late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
@@ -42,11 +46,22 @@ class _Impatient(H11Protocol):
     def _look(self) -> None:
         """One clock runs from a request's first byte (or the connection) to its last."""
         if self.transport.is_closing() or self._whole():
-            if self._late is not None:
-                self._late.cancel()
-                self._late = None
+            self._calm()
         elif self._late is None:
             self._late = self.loop.call_later(PATIENCE_S, self._lost_patience)
+            self.unfinished[self] = None
+            if len(self.unfinished) > MOST_UNFINISHED:
+                next(iter(self.unfinished))._lost_patience()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._calm()
+        super().connection_lost(exc)
+
+    def _calm(self) -> None:
+        self.unfinished.pop(self, None)
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
 
     def _whole(self) -> bool:
         """Whether no part of a request is there while the rest of it is missing."""
@@ -56,7 +71,7 @@ class _Impatient(H11Protocol):
         return state is not h11.SEND_BODY
 
     def _lost_patience(self) -> None:
-        self._late = None
+        self._calm()
         if not (self.transport.is_closing() or self._whole()):
             self.transport.abort()
 
@@ -64,7 +79,7 @@ class _Impatient(H11Protocol):
 class Listening:
     """The app behind a port, in a thread of its own. Use it as a context."""
 
-    def __init__(self, app: FastAPI, host: str, port: int, trust: Trust | None) -> None:
+    def __init__(self, app: Any, host: str, port: int, trust: Trust | None) -> None:
         if trust is None and not loopback(host):
             raise BadInput(
                 f"plain HTTP on {host} would be open to everybody on the network",
@@ -81,12 +96,13 @@ class Listening:
         self.scheme = "http" if trust is None else "https"
         config = uvicorn.Config(
             app,
-            http=_Impatient,
+            http=type("_ImpatientHere", (_Impatient,), {"unfinished": {}}),
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             limit_concurrency=MOST_CONNECTIONS,
+            backlog=512,
             timeout_keep_alive=5,
             timeout_graceful_shutdown=3,
             server_header=False,
@@ -145,7 +161,7 @@ def _bound(host: str, port: int) -> socket.socket:
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind((host, port))
-        found.listen(128)
+        found.listen(512)
     except OSError as error:
         found.close()
         taken = error.errno == errno.EADDRINUSE

@@ -54,6 +54,17 @@ class Line:
         return self.status in ENDED
 
 
+@dataclass(frozen=True)
+class Mark:
+    """Two equal marks of a run mean two equal documents: its last event, what it was told, and
+    when its result was written (ns since 1970; 0 before that)."""
+
+    run: str
+    event: int
+    command: str | None
+    result: int
+
+
 class Reading:
     """Reads ``home``; safe to use from several threads, for each question opens what it needs."""
 
@@ -84,6 +95,10 @@ class Reading:
             names = journal.runs()[skip : skip + most]
             return [_line(journal, name) for name in names]
 
+    def line_in(self, journal: Journal, run: str) -> Line:
+        """The same from a journal that is open already, for whoever reads many."""
+        return _line(journal, run)
+
     def line(self, run: str) -> Line:
         with self.journal() as journal:
             return _line(journal, self._known(journal, run))
@@ -102,6 +117,22 @@ class Reading:
         """The number of the run's last event; 0 before its first."""
         with self.journal() as journal:
             return journal.last_event(run)
+
+    def mark(self, run: str) -> Mark:
+        """Whether anything is new about a run, for less than it costs to read it."""
+        with self.journal() as journal:
+            event, command = journal.last_event(run), journal.command(run)
+        try:
+            result = self._where(run).stat().st_mtime_ns
+        except OSError:
+            result = 0
+        return Mark(run, event, command, result)
+
+    def updated(self, run: str) -> str | None:
+        """The UTC time of the run's last event; None before its first."""
+        with self.journal() as journal:
+            last = journal.events(run, journal.last_event(run) - 1)
+        return last[-1][1] if last else None
 
     def events(self, run: str, after: int = 0) -> list[tuple[int, str, dict[str, Any]]]:
         """(number, UTC time, event) in order, of those after ``after``."""
@@ -132,6 +163,12 @@ class Reading:
         while len(self._finished) > KEPT:
             self._finished.popitem(last=False)
         return found
+
+    def folder(self, run: str) -> Path:
+        """Where the run's files are. Raises ``NotFound`` for what is no name of a run."""
+        if "/" in run or "\\" in run or run.startswith("."):
+            raise NotFound(f"{run!r:.60} is no name of a run")
+        return self._where(run).parent
 
     def _where(self, run: str) -> Path:
         path = self.home.results(run) / "result.json"

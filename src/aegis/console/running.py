@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import json
-import logging
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aegis.console.coordinator_api import coordinator_api
+from aegis.console.coordinator.opening import CoordinatorWindow, coordinator_window
 from aegis.console.listening import Listening, loopback, token_at
 from aegis.events import Event
 from aegis.events import as_json as event_json
+from aegis.operations import logs
 from aegis.operations.coordinator.coordinator import Coordinator
 from aegis.operations.coordinator.office import Office
 from aegis.operations.coordinator.porter import Porter
 from aegis.operations.letterbox import Letterbox
+from aegis.operations.mirroring import mirrored
 from aegis.operations.roads import USUAL_PORTS, Place, courier
 from aegis.store.home import Home
 
@@ -63,7 +63,7 @@ def run_coordinator(
     """Until ``stop`` is set or a signal comes. ``letterbox`` is a folder by which hospitals of one
     machine enrol (``aegis.operations.letterbox``). Raises ``BadInput`` where a port is taken, or
     another coordinator runs on the same data root."""
-    telling = Telling(as_json)
+    telling = Telling(as_json or logs.as_objects())
     called = public_host or ("localhost" if loopback(host) else host)
     home = Home.from_environment()
     office = Office(home, passphrase).open(federation, [called])
@@ -72,10 +72,17 @@ def run_coordinator(
     engine = courier(road, home, office.trust, place, server)
     stopping = stop or _signals()
     trust = None if loopback(host) else office.trust
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    with Coordinator(office, road, engine, [telling.event]) as coordinator:
+    logs.start(names=office.hospitals())
+    shown = [telling.event] if as_json or not logs.as_objects() else []
+    with (
+        mirrored(lambda text: telling(event="mirroring", text=text)),
+        Coordinator(office, road, engine, [*shown, *logs.listeners()]) as coordinator,
+    ):
         token = token_at(home.keys / TOKEN)
-        with Listening(coordinator_api(coordinator, token), host, port, trust) as listening:
+        with (
+            coordinator_window(home, coordinator, token=token, secure=trust is not None) as window,
+            Listening(window, host, port, trust) as listening,
+        ):
             address = f"{called}:{listening.port}"
             office.announce(address)
             porter = None if box is None else Porter(box, coordinator.desk, address)
@@ -88,13 +95,12 @@ def run_coordinator(
                 federation=office.registrar.membership.federation,
                 text=f"{office.registrar.membership.federation} is at {url} ({road})",
             )
-            if not as_json:
+            if not telling.as_json:
                 print("Research use only. Not medical software. Not independently audited.")
                 print("Invite a hospital:  aegis coordinator invite NAME")
                 print("Start a run:        aegis run PLAN.yaml --coordinator " + url)
-                bearer = f"-H 'Authorization: Bearer {token}'"
                 trusting = f"--cacert {office.trust.root} " if trust is not None else ""
-                print(f"Look:               curl {trusting}{bearer} {url}/api/state", flush=True)
+                _welcome(window, url, trusting)
             if ready is not None:
                 ready(coordinator, listening)
             while not stopping.wait(0.5):
@@ -103,6 +109,16 @@ def run_coordinator(
                 for name in coordinator.look_at_members():
                     telling(event="expelled", hospital=name, reason="it was revoked")
     telling(event="stopped", text="The coordinator has stopped; what was going on waits on disk.")
+
+
+def _welcome(window: CoordinatorWindow, url: str, trusting: str) -> None:
+    """Lines for whoever started it: a token that lasts minutes, and the first person's link."""
+    bearer = f"-H 'Authorization: Bearer {window.door.short_token()}'"
+    print(f"Look:               curl {trusting}{bearer} {url}/api/state")
+    first = window.door.accounts.first_admin_link()
+    if first is not None:
+        print(f"Set up the first person (once, within a day): {url}/welcome?token={first}")
+    print(f"Open:               {url}", flush=True)
 
 
 def _signals() -> threading.Event:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aegis.console.coordinator_api import coordinator_api
+from aegis.console.coordinator.opening import coordinator_window
 from aegis.console.listening import Listening, token_at
 from aegis.errors import BadInput, RunAborted
 from aegis.events import Listener
@@ -47,7 +47,7 @@ class Together:
     def start(self, hospital: str) -> None:
         folder = self.folders[hospital]
         log = (folder.root / "process.log").open("ab")
-        command = [sys.executable, "-m", "aegis", "hospital", "serve", "--json"]
+        command = [sys.executable, "-m", "aegis", "hospital", "serve", "--json", "--no-console"]
         command += ["--hospital", hospital, "--home", str(folder.root)]
         env = os.environ | {"OMP_NUM_THREADS": "1"}
         self.processes[hospital] = subprocess.Popen(  # noqa: S603  (our own command)
@@ -94,8 +94,11 @@ def together(
     engine = courier(road, root, office.trust, Place(in_memory=True))
     told(f"starting the courier ({road})")
     with Coordinator(office, road, engine, listeners) as coordinator:
-        api = coordinator_api(coordinator, token_at(root.keys / "console.token"))
-        with Listening(api, "127.0.0.1", 0, None) as listening:
+        token = token_at(root.keys / "console.token")
+        with (
+            coordinator_window(root, coordinator, token=token) as window,
+            Listening(window, "127.0.0.1", 0, None) as listening,
+        ):
             office.announce(f"localhost:{listening.port}")
             folders = {
                 name: _hospital(coordinator, office, name, data, listening.port)

@@ -102,6 +102,20 @@ def curve(histogram: Counts, thresholds: Sequence[float]) -> tuple[Decisions, ..
     return tuple(decisions(histogram, threshold) for threshold in thresholds)
 
 
+def operating_points(histogram: Counts, least: int, most: int = 100) -> tuple[Decisions, ...]:
+    """Thresholds along the receiver operating characteristic, the highest first. At least ``least``
+    patients lie between any two of them, so that no point gives away a few."""
+    total = int(histogram.sum())
+    step = max(least, -(-total // most))
+    above = np.cumsum(histogram.sum(axis=0)[::-1])[::-1]
+    found, last = list[Decisions](), 0
+    for edge in range(histogram.shape[1] - 1, 0, -1):
+        if above[edge] - last >= step and total - above[edge] >= least:
+            found.append(_at(histogram, edge))
+            last = int(above[edge])
+    return tuple(found)
+
+
 def reaching(histogram: Counts, what: str, least: float) -> Decisions | None:
     """The highest threshold whose ``sensitivity`` is at least ``least``, or the lowest whose
     ``specificity`` is. Chosen on the patients that it is told of, so it flatters a little."""

@@ -31,6 +31,7 @@ ENVIRONMENT: Mapping[str, Variable] = {
             "What a coordinator's console asks of a program.",
             "keys/console.token in the data root",
         ),
+        Variable("AEGIS_CONTACT", "Whom readers of the clinical page may ask.", ""),
         Variable(
             "AEGIS_ROAD",
             "The road between coordinator and hospitals: flower or xmpp.",
@@ -49,6 +50,18 @@ ENVIRONMENT: Mapping[str, Variable] = {
         Variable("XDG_CACHE_HOME", "The user's cache folder.", "~/.cache"),
         Variable(
             "AEGIS_KEY_PASSPHRASE", "What opens a key file that was made with a passphrase.", ""
+        ),
+        Variable(
+            "AEGIS_OIDC_ISSUER",
+            "The provider that vouches for a console's people, https://HOST.",
+            "none; people log in with a password",
+        ),
+        Variable("AEGIS_OIDC_CLIENT_ID", "What the provider calls this console.", ""),
+        Variable("AEGIS_OIDC_CLIENT_SECRET", "This console's secret at the provider.", ""),
+        Variable(
+            "AEGIS_OIDC_ROLES",
+            "The claim that gives roles: CLAIM, or CLAIM: WORD=ROLE, WORD=ROLE.",
+            "aegis_roles",
         ),
         Variable(
             "MIN_AGENTS",
@@ -73,6 +86,39 @@ ENVIRONMENT: Mapping[str, Variable] = {
             "JAVA_HOME", "Where Java is, for hospitals that train in Spark.", "java on the path"
         ),
         Variable("XMPP_SERVER", "The host name of the XMPP message broker.", "localhost"),
+        Variable(
+            "AEGIS_LOG",
+            "What a process writes to stderr: text for people, or json for a collector.",
+            "text",
+        ),
+        Variable(
+            "LOG_LEVEL",
+            "From which level on: DEBUG, INFO, WARNING, ERROR or CRITICAL.",
+            "WARNING; INFO where AEGIS_LOG is json",
+        ),
+        Variable(
+            "AEGIS_DATABASE_URL",
+            "The PostgreSQL database that holds the journal: postgresql://USER@HOST/NAME.",
+            "none; the journal is an SQLite file",
+        ),
+        Variable(
+            "MLFLOW_TRACKING_URI",
+            "The MLflow that runs are mirrored to: a server, sqlite:///FILE or file:///FOLDER.",
+            "",
+        ),
+        Variable("MLFLOW_EXPERIMENT_NAME", "Its experiment.", "aegis"),
+        Variable(
+            "AEGIS_S3_BUCKET",
+            "The bucket that backups and models may be pushed to.",
+            "none; nothing is pushed",
+        ),
+        Variable("AEGIS_S3_ENDPOINT", "The S3-compatible store, https://HOST[:PORT].", "Amazon's"),
+        Variable("AEGIS_S3_PREFIX", "What every key in the bucket begins with.", ""),
+        Variable("AWS_ACCESS_KEY_ID", "Who this is to the store.", "as the AWS tools find it"),
+        Variable("AWS_SECRET_ACCESS_KEY", "Its secret.", "as the AWS tools find it"),
+        Variable("AWS_SESSION_TOKEN", "The token of a session that ends.", ""),
+        Variable("AWS_REGION", "The store's region.", "AWS_DEFAULT_REGION, or us-east-1"),
+        Variable("AWS_DEFAULT_REGION", "The region where AWS_REGION says nothing.", "us-east-1"),
     )
 }
 

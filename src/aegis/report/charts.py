@@ -92,14 +92,16 @@ def curve(
     references: Sequence[tuple[str, str, float]],
     said: Callable[[float], str],
     band: Sequence[tuple[float, float, float]] = (),
+    ceiling: float = 1.0,
 ) -> Curve:
     """``points`` are (round, value), ``references`` (kind, label, value), ``band`` (round, low,
-    high). More points than can be told apart are thinned; first, last and extremes stay."""
+    high). More points than can be told apart are thinned; first, last and extremes stay. The scale
+    is cut at 0 and ``ceiling``."""
     shown = thinned(points)
     values = [y for _, y in points] + [value for _, _, value in references]
     values += [bound for _, low, high in band for bound in (low, high)]
-    y = axis(values, floor=0.0, ceiling=1.0)
-    x = _rounds(points)
+    y = axis(values, floor=0.0, ceiling=ceiling)
+    x = rounds_axis(points)
     dots = [(x.at(r), round(100 - y.at(v), 2)) for r, v in shown]
     kept = {r for r, _ in shown}
     hull = [(r, low, high) for r, low, high in band if r in kept]
@@ -139,7 +141,7 @@ def thinned(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
     return [*kept, points[-1]]
 
 
-def _rounds(points: Sequence[Point]) -> Axis:
+def rounds_axis(points: Sequence[Point]) -> Axis:
     """From the first to the last round, ticks on whole rounds only, the ends among them."""
     first, last = points[0][0], points[-1][0]
     if first == last:

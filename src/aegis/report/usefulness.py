@@ -25,6 +25,7 @@ from aegis.evaluation.decision_curve import (
     Decisions,
     curve,
     decisions,
+    operating_points,
     reaching,
     useful_range,
 )
@@ -67,6 +68,7 @@ def usefulness(final: Terminated) -> dict[str, Any]:
             "at": _row(decisions(together, DEFAULT)),
             "thresholds": [_row(decisions(together, threshold)) for threshold in TABLED],
             "aims": _aims(together),
+            "operating_points": [_counts(p) for p in operating_points(together, MINIMUM_CELL)],
         }
     }
 
@@ -150,6 +152,16 @@ def _row(point: Decisions, why: str = "") -> dict[str, Any]:
         share = point.share(name)
         row[name] = None if share is None else {"value": share[0], "ci95": list(share[1])}
     return row | ({"aim": why} if why else {})
+
+
+def _counts(point: Decisions) -> dict[str, Any]:
+    return {
+        "threshold": point.threshold,
+        "found": point.found,
+        "missed": point.missed,
+        "false_alarms": point.false_alarms,
+        "rightly_left_alone": point.cleared,
+    }
 
 
 def _aims(together: Histogram) -> list[dict[str, Any]]:

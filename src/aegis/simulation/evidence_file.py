@@ -1,10 +1,4 @@
-"""Evidence in one file, for an auditor who has nothing else of ours.
-
-The file is JSON: every entry of a run's log with its hash, all checkpoints, plan, result, model,
-the ledgers' rows (digests and charges; answers are left out), what the witnesses remember, and the
-proof that the coordinator's own log knows how this one ended. It is written in one way only, with a
-digest over all of it, so that a single changed byte shows.
-"""
+"""Evidence read from a file (``aegis.store.exported`` writes it)."""
 
 from __future__ import annotations
 
@@ -12,42 +6,15 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import astuple
 from typing import Any
 
 from aegis.errors import CheckFailed
 from aegis.hospital.chain import Row
 from aegis.store.audit_log import Entry, canonical
 from aegis.store.evidence import Evidence, LedgerFile, Seal
+from aegis.store.exported import FORMAT, exported
 
-FORMAT = "aegis-audit/1"
-
-
-def exported(evidence: Evidence) -> bytes:
-    """The evidence as one file."""
-    model = evidence.model
-    body: dict[str, Any] = {
-        "run": evidence.run,
-        "entries": [entry.data.decode("ascii") for entry in evidence.entries],
-        "leaves": [entry.leaf.hex() for entry in evidence.entries],
-        "checkpoints": list(evidence.checkpoints),
-        "plan": evidence.plan,
-        "card": evidence.card,
-        "result": evidence.result,
-        "model": None if model is None else base64.b64encode(model).decode(),
-        "ledgers": None,
-        "seen": None,
-        "seal": None if evidence.seal is None else _plain(evidence.seal),
-    }
-    if evidence.ledgers is not None:
-        body["ledgers"] = {
-            name: [list(astuple(row)) for row in ledger.rows]  # type: ignore[call-overload]
-            for name, ledger in evidence.ledgers.items()
-        }
-    if evidence.seen is not None:
-        body["seen"] = {name: [size, root.hex()] for name, (size, root) in evidence.seen.items()}
-    digest = hashlib.sha256(canonical(body)).hexdigest()
-    return canonical({"format": FORMAT, "sha256": digest, "evidence": body}) + b"\n"
+__all__ = ["FORMAT", "exported", "imported"]
 
 
 def imported(data: bytes) -> Evidence:
@@ -89,16 +56,6 @@ def _ledgers(body: Mapping[str, Any]) -> dict[str, LedgerFile]:
 
 def _seen(body: Mapping[str, Any]) -> dict[str, tuple[int, bytes]]:
     return {name: (int(size), bytes.fromhex(root)) for name, (size, root) in body.items()}
-
-
-def _plain(seal: Seal) -> dict[str, Any]:
-    return {
-        "number": seal.number,
-        "entry": seal.entry.decode("ascii"),
-        "proof": [one.hex() for one in seal.proof],
-        "checkpoint": seal.checkpoint,
-        "handovers": [list(one) for one in seal.handovers],
-    }
 
 
 def _seal(body: Mapping[str, Any]) -> Seal:

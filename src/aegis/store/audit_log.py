@@ -131,6 +131,25 @@ class AuditLog:
         )
         return [Entry(number, _bytes(data), _bytes(leaf)) for number, data, leaf in found]
 
+    def search(
+        self, run: str | None, parts: Sequence[str] = (), most: int = 50, skip: int = 0
+    ) -> tuple[int, list[tuple[str, Entry]]]:
+        """Entries of one log or of all (None) whose text holds each of ``parts``, whatever their
+        case, newest first: how many there are, and ``most`` of them."""
+        asked = "".join(" AND instr(lower(CAST(entry AS TEXT)), ?) > 0" for _ in parts)
+        where = ("1=1" if run is None else "run=?") + asked
+        values = (*(() if run is None else (run,)), *(part.lower() for part in parts))
+        ((total,),) = self._all(f"SELECT count(*) FROM entries WHERE {where}", values)  # noqa: S608
+        found = self._all(
+            f"SELECT run, number, entry, leaf FROM entries WHERE {where}"  # noqa: S608
+            " ORDER BY run DESC, number DESC LIMIT ? OFFSET ?",
+            (*values, most, skip),
+        )
+        rows = [
+            (run, Entry(number, _bytes(data), _bytes(leaf))) for run, number, data, leaf in found
+        ]
+        return int(total), rows
+
     def runs(self) -> list[str]:
         """Every log there is, by name; the coordinator's own is called ''."""
         found = self._all("SELECT run FROM entries UNION SELECT run FROM checkpoints ORDER BY run")

@@ -123,7 +123,7 @@ def held_alone(path: Path, refusal: Callable[[str], AegisError]) -> Iterator[Non
     ``refusal`` makes the error, given who holds it."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        if not _locked(handle):
+        if not locked(handle):
             held = os.read(handle, 100).decode("ascii", "replace").strip()
             raise refusal(held or "another process")
         os.ftruncate(handle, 0)
@@ -133,7 +133,8 @@ def held_alone(path: Path, refusal: Callable[[str], AegisError]) -> Iterator[Non
         os.close(handle)
 
 
-def _locked(handle: int) -> bool:
+def locked(handle: int) -> bool:
+    """Whether the lock of an open file is held from now on, without waiting."""
     try:
         import fcntl
     except ImportError:  # Windows

@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sized
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from aegis.errors import CheckFailed
 from aegis.events import (
     BudgetSpent,
     Event,
@@ -20,12 +22,15 @@ from aegis.events import (
     ModelStored,
     RosterFixed,
     RunSealed,
+    as_json,
 )
 from aegis.identity.keys import SigningKey
 from aegis.store.audit_log import AuditLog
 from aegis.store.checkpoint import OWN, digest
 from aegis.store.journal import Journal
 from aegis.store.note import Note
+
+MOST_TRIES = 20
 
 
 def outcome(
@@ -67,9 +72,17 @@ def outcome(
 def enter_own(log: AuditLog, key: SigningKey, event: Event) -> None:
     """An event in the coordinator's own log, signed at once; that log has no witnesses."""
     if log.size(OWN) == 0:
-        log.append(RosterFixed("", key.public.hex, {}, ()), OWN)
+        # Only the first of several processes fixes the keys.
+        first = as_json(RosterFixed("", key.public.hex, {}, ()))
+        log.enter(OWN, [(1, datetime.now(UTC).isoformat(timespec="milliseconds"), first)])
     log.append(event, OWN)
-    log.witnessed(OWN, log.checkpoint(OWN, key))
+    for attempt in range(MOST_TRIES):
+        try:
+            log.witnessed(OWN, log.checkpoint(OWN, key))
+            return
+        except CheckFailed:  # another process signed meanwhile; its checkpoint comes first
+            if attempt == MOST_TRIES - 1:
+                raise
 
 
 def sealed(log: AuditLog, journal: Journal, key: SigningKey, run: str, result: Path) -> None:

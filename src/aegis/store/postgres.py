@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import secrets
 import socket
 from collections.abc import Iterable, Sequence
@@ -187,9 +186,7 @@ class Server:
 
     def _connected(self) -> psycopg.Connection[Any]:
         try:
-            db = self._psycopg.connect(
-                self._url, autocommit=True, **_WAITING, **_safely(self._url)
-            )
+            db = self._psycopg.connect(self._url, autocommit=True, **_WAITING, **_safely(self._url))
             db.execute("SET lock_timeout = '30s'")
             db.execute(
                 "SELECT set_config('synchronous_commit', 'on', false)"
@@ -237,7 +234,7 @@ def _host(url: str) -> str:
 def _safely(url: str) -> dict[str, Any]:
     """A server elsewhere must prove who it is, unless the URL says otherwise in so many words."""
     host = _host(url)
-    said = "sslmode" in parse_qs(urlsplit(url).query) or os.environ.get("PGSSLMODE")
+    said = "sslmode" in parse_qs(urlsplit(url).query)
     if said or not host or host.startswith("/") or host in _LOOPBACK:
         return {}
     return {"sslmode": "verify-full"}

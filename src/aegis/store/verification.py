@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from typing import Any
 
@@ -35,9 +35,21 @@ MOST_FAULTS = 20
 
 
 @dataclass(frozen=True)
+class Check:
+    """One part of a verification. ``faults`` are what it found; ``absent`` is why it was not made,
+    or empty."""
+
+    name: str
+    claim: str
+    faults: tuple[Fault, ...] = ()
+    absent: str = ""
+
+
+@dataclass(frozen=True)
 class Verified:
     """``witnesses`` cosigned the last checkpoint; ``complete`` says whether the run had ended and
-    its log was closed. ``keys`` are fingerprints, the coordinator's first."""
+    its log was closed. ``keys`` are fingerprints, the coordinator's first; ``checks`` are all that
+    was looked at, in order."""
 
     run: str
     size: int
@@ -47,6 +59,7 @@ class Verified:
     complete: bool
     keys: Mapping[str, str]
     faults: tuple[Fault, ...]
+    checks: tuple[Check, ...] = field(default=(), compare=False)
 
     @property
     def holds(self) -> bool:
@@ -74,11 +87,16 @@ def verify(
     """``known`` holds fingerprints by hospital, ``coordinator`` among them; ``recount`` works out
     what a ledger's events come to (the default imports dp-accounting: 1.5 s)."""
     faults = [Fault(where, why) for where, why in evidence.unreadable]
+    ends = [0, len(faults)]
     log = list(entries(evidence, faults))
+    ends.append(len(faults))
     keys = list(keyrings(log, faults))
+    ends.append(len(faults))
     tree = Tree(leaf_hash(entry.data) for entry in evidence.entries)
     signed = list(checkpoints(evidence, tree, keys, faults))
+    ends.append(len(faults))
     result = _parsed(evidence.result, faults)
+    ends.append(len(faults))
     ended = [fields for fields in log if fields["event"] == "RunEnded"]
     finished = bool(ended) and ended[-1].get("status") != "aborted"
     complete = finished and any(fields["event"] == "ModelStored" for fields in log)
@@ -97,6 +115,8 @@ def verify(
     )
     for section in sections:
         faults += islice(_guarded(section), MOST_FAULTS)
+        ends.append(len(faults))
+    found = [tuple(faults[start:end]) for start, end in pairwise(ends)]
     named = {}
     if keys:
         named = {"coordinator": keys[-1].coordinator.fingerprint}
@@ -110,7 +130,44 @@ def verify(
         complete,
         named,
         tuple(faults[:MOST_FAULTS]),
+        tuple(_checks(found, evidence)),
     )
+
+
+def _checks(found: Sequence[tuple[Fault, ...]], evidence: Evidence) -> Iterator[Check]:
+    read, entered, keyed, signed, parsed, covered, known, ended, *rest = found
+    seen, sealed, followed, committed, charged, published, stored = rest
+    of_run = "" if evidence.run else "this log is of no run"
+    hospitals = of_run or "hospitals keep it, and it is not at hand here"
+    yield Check("files", "All that should be at hand can be read", read)
+    yield Check("entries", "Every entry is in its place, as it was entered", entered)
+    yield Check(
+        "keys", "The keys are those fixed at the start, or handed on by them", keyed + known
+    )
+    yield Check("checkpoints", "Every signature and cosignature is on these entries", signed)
+    yield Check("coverage", "All that was closed is signed, and most witnesses cosigned", covered)
+    yield Check(
+        "witnesses",
+        "The log holds what each witness remembers",
+        seen,
+        hospitals if evidence.seen is None else "",
+    )
+    open_log = of_run or ("it has not been closed" if evidence.seal is None and not sealed else "")
+    claim = "It ended as the coordinator’s own log says"
+    yield Check("seal", claim, ended + sealed, "" if ended else open_log)
+    yield Check("lineage", "Each round starts from the model of the last", followed, of_run)
+    yield Check("commitments", "What went into each sum was signed by hospitals", committed, of_run)
+    yield Check(
+        "ledgers",
+        "The privacy ledgers are whole, and epsilon follows from them",
+        charged,
+        hospitals if evidence.ledgers is None else "",
+    )
+    nothing = of_run or ("there is no result yet" if evidence.result is None else "")
+    claim = "The published result says what the log says"
+    yield Check("result", claim, parsed + published, "" if parsed else nothing)
+    missing = of_run or ("there is no database" if evidence.database is None else "")
+    yield Check("database", "The database says what the log says", stored, missing)
 
 
 def _guarded(section: Iterator[Fault]) -> Iterator[Fault]:

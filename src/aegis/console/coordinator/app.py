@@ -12,12 +12,29 @@ from __future__ import annotations
 from fastapi import APIRouter, FastAPI
 
 from aegis.console.coordinator import (
+    api_asking,
     api_federation,
+    api_state,
+    api_training,
     live,
+    page_agents,
+    page_audit,
+    page_clinical,
+    page_experiments,
+    page_fairness,
+    page_technical,
+    page_docs,
+    page_models,
     page_overview,
+    page_training,
+    page_privacy,
+    page_proposals,
+    steering,
 )
 from aegis.console.coordinator.desk import Desk
 from aegis.console.coordinator.live import Stream
+from aegis.console.coordinator.openapi import describes
+from aegis.console.people import pages as people_pages
 from aegis.console.window import assets
 from aegis.console.window.failures import answers_failures
 from aegis.console.window.rendering import Window
@@ -40,8 +57,23 @@ GROUPS = (
 ROUTERS: tuple[APIRouter, ...] = (
     assets.router,
     live.router,
+    *people_pages.routers(),
     api_federation.router,
+    api_asking.router,
+    api_training.router,
+    api_state.router,
+    page_docs.router,
     page_overview.router,
+    page_agents.router,
+    page_training.router,
+    page_audit.router,
+    page_privacy.router,
+    page_models.router,
+    page_proposals.router,
+    page_clinical.router,
+    page_experiments.router,
+    page_fairness.router,
+    page_technical.router,
 )
 
 
@@ -52,12 +84,15 @@ def coordinator_app(desk: Desk) -> FastAPI:
         version=__version__,
         docs_url=None,
         redoc_url=None,
+        openapi_url=None,
         description="Research use only. Not medical software. Not independently audited.",
     )
+    steering.attend(desk)
     app.state.desk = desk
     app.state.stream = Stream(desk)
     app.state.window = Window("coordinator", GROUPS)
     answers_failures(app)
     for router in ROUTERS:
         app.include_router(router)
+    describes(app)
     return app

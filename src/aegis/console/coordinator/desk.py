@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import Request
 
+from aegis import states
 from aegis.console.people.roles import Person, Role
 from aegis.console.reading import Line, NotFound, Reading
 from aegis.operations.coordinator.coordinator import Coordinator
@@ -28,18 +29,37 @@ class Desk:
         return cls(home, Reading(home), coordinator)
 
     def state(self) -> dict[str, Any]:
-        """Where the federation stands; Idle without hospitals where no coordinator runs here."""
-        if self.coordinator is not None:
-            return self.coordinator.state()
+        """Where the federation stands; Idle without hospitals where no coordinator runs here. A
+        rehearsal that goes on is the run, on the road ``inprocess``."""
+        found: dict[str, Any] = (
+            self.coordinator.state()
+            if self.coordinator is not None
+            else {
+                "state": "Idle",
+                "run": None,
+                "round": 0,
+                "rounds": None,
+                "road": None,
+                "hospitals": [],
+                "waiting_to_join": [],
+                "error": None,
+            }
+        )
+        rehearsing = self.extra.get("rehearsing")
+        run = rehearsing() if rehearsing is not None and found["run"] is None else None
+        return found if run is None else found | self._rehearsal(run)
+
+    def _rehearsal(self, run: str) -> dict[str, Any]:
+        stored, line = self.reading.stored(run), self.reading.line(run)
+        name = states.name(stored.state)
         return {
-            "state": "Idle",
-            "run": None,
-            "round": 0,
-            "rounds": None,
-            "road": None,
-            "hospitals": [],
-            "waiting_to_join": [],
-            "error": None,
+            "run": run,
+            "road": line.transport,
+            "state": "Registration" if name == "Idle" else name,
+            "round": line.round,
+            "rounds": line.rounds,
+            "command": stored.command,
+            "plan_sha256": line.plan_sha256,
         }
 
 

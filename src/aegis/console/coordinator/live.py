@@ -21,7 +21,7 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from aegis.console.coordinator.desk import Desk, Sight, current, picked
-from aegis.console.people.rights import Right, may
+from aegis.console.people.rights import NotAllowed, Right, may
 from aegis.console.people.roles import Person
 from aegis.console.reading import NotFound
 
@@ -37,14 +37,15 @@ Parts: TypeAlias = Mapping[str, str]
 Rendering: TypeAlias = Callable[[Desk, Sight, str | None], Parts]
 
 PAGES: dict[str, Rendering] = {}
+NEEDS: dict[str, Right] = {}
 router = APIRouter()
 
 
-def live(page: str) -> Callable[[Rendering], Rendering]:
-    """Registers the function that renders a page's changing parts."""
+def live(page: str, right: Right = Right.READ) -> Callable[[Rendering], Rendering]:
+    """Registers the function that renders a page's changing parts, for who has this right."""
 
     def registered(rendering: Rendering) -> Rendering:
-        PAGES[page] = rendering
+        PAGES[page], NEEDS[page] = rendering, right
         return rendering
 
     return registered
@@ -104,6 +105,13 @@ class Stream:
             if topic.readers == 0:
                 self._topics.pop(key, None)
 
+    def truth(self, run: str | None) -> str:
+        """What has to differ for a page to be drawn again; another window has another one."""
+        return moment(self._desk, run)
+
+    def drawn(self, page: str, sight: Sight, run: str | None) -> Parts:
+        return PAGES[page](self._desk, sight, run)
+
     async def _look(self) -> None:
         while self._topics:
             began = time.monotonic()
@@ -120,11 +128,11 @@ class Stream:
     def _renew(self, topic: _Topic) -> bool:
         """Whether there is a new frame. The stored truth is looked at first: it is cheap."""
         now = time.monotonic()
-        truth = moment(self._desk, topic.run)
+        truth = self.truth(topic.run)
         aged = now - topic.rendered >= HEARTBEAT_S / 3  # "3 s ago" grows old without any event
         if (truth == topic.seen and not aged) or now - topic.rendered < FRAME_S - LOOK_S:
             return False
-        parts = PAGES[topic.page](self._desk, topic.sight, topic.run)
+        parts = self.drawn(topic.page, topic.sight, topic.run)
         topic.seen, topic.rendered = truth, now
         if dict(parts) == topic.parts:
             return False
@@ -139,7 +147,9 @@ class Stream:
 
 def moment(desk: Desk, run: str | None) -> str:
     """A digest of what pages can show now: whether anything is new."""
-    found: dict[str, Any] = {"state": desk.state()}
+    state = desk.state()
+    there = [(one["name"], one["present"]) for one in state["hospitals"]]  # not when they were
+    found: dict[str, Any] = {"state": {**state, "hospitals": there}}
     run = run or current(desk)
     if run is not None:
         found["run"] = run
@@ -159,6 +169,8 @@ async def stream(
 ) -> Response:
     if page not in PAGES:
         raise NotFound(f"no page is called {page!r:.40}")
+    if not person.can(NEEDS[page]):
+        raise NotAllowed(person, NEEDS[page])
     run = await run_in_threadpool(picked, request) if request.query_params.get("run") else None
     found: Stream = request.app.state.stream
     if found.readers >= MOST_READERS:

@@ -60,11 +60,11 @@ class Accounts:
 
     def find(self, name: str) -> Account | None:
         row = self.book.row(f"SELECT {_COLUMNS} FROM people WHERE name=?", name)  # noqa: S608
-        return None if row is None else _account(row)
+        return None if row is None else _account(row, self.hospital)
 
     def everybody(self) -> list[Account]:
         rows = self.book.rows(f"SELECT {_COLUMNS} FROM people ORDER BY name")  # noqa: S608
-        return [_account(row) for row in rows]
+        return [_account(row, self.hospital) for row in rows]
 
     def invited(self) -> dict[str, float]:
         """When the open links end, by whom they are for."""
@@ -176,10 +176,10 @@ class Accounts:
         row = self._stored(name)
         return self.passwords.fits(row[0] if row else "", password)
 
-    def change_password(self, name: str, old: str, new: str) -> None:
-        """Raises ``BadInput`` where the old one does not fit or the new one is weak."""
-        self._own(name, old)
-        if old == new:
+    def change_password(self, name: str, new: str) -> None:
+        """The old one has been proven. Raises ``BadInput`` where the new one is weak, or the
+        old."""
+        if self.password_fits(name, new):
             raise BadInput("the new password is the old one", "another one")
         stored = self.passwords.hashed(checked(new, name, self.hospital or ""))
         with self.book.whole():
@@ -188,19 +188,21 @@ class Accounts:
 
     def begin_second_factor(self, name: str) -> str:
         """A new secret, which counts once a code of it was shown; the same until then."""
-        row = self.book.row("SELECT totp_pending FROM people WHERE name=?", name)
-        if row is not None and row[0]:
-            return str(row[0])
+        if waiting := self.pending_second_factor(name):
+            return waiting
         made = second_factor.new_secret()
         self.book.write("UPDATE people SET totp_pending=? WHERE name=?", made, name)
         return made
 
-    def confirm_second_factor(self, name: str, password: str, given: str) -> list[str]:
+    def pending_second_factor(self, name: str) -> str:
+        """The secret that waits for its first code, empty where none does."""
+        row = self.book.row("SELECT totp_pending FROM people WHERE name=?", name)
+        return str(row[0]) if row else ""
+
+    def confirm_second_factor(self, name: str, given: str) -> list[str]:
         """The recovery codes, shown this once. Raises ``BadInput`` for a wrong code."""
-        self._own(name, password)
         with self.book.whole():
-            row = self.book.row("SELECT totp_pending FROM people WHERE name=?", name)
-            pending = str(row[0]) if row else ""
+            pending = self.pending_second_factor(name)
             step = pending and second_factor.step_of(pending, given, self.book.clock(), 0)
             if not step:
                 raise BadInput(
@@ -220,8 +222,7 @@ class Accounts:
             self._note(name, name, "set up a second factor")
         return codes
 
-    def end_second_factor(self, name: str, password: str) -> None:
-        self._own(name, password)
+    def end_second_factor(self, name: str) -> None:
         with self.book.whole():
             self.book.write("UPDATE people SET totp='', totp_pending='' WHERE name=?", name)
             self.book.write("DELETE FROM recovery WHERE person=?", name)
@@ -285,10 +286,6 @@ class Accounts:
                 return True
         return False
 
-    def _own(self, name: str, password: str) -> None:
-        if not self.password_fits(name, password):
-            raise BadInput("your present password does not fit", way_out="Type it again")
-
     def _other(self, name: str, by: str, what: str) -> None:
         if name == by:
             raise BadInput(
@@ -333,9 +330,7 @@ class Accounts:
 
     def _out(self, name: str) -> None:
         self.book.write("DELETE FROM sessions WHERE person=?", name)
-        self.book.write(
-            "UPDATE families SET revoked='account' WHERE person=? AND revoked=''", name
-        )
+        self.book.write("UPDATE families SET revoked='account' WHERE person=? AND revoked=''", name)
 
     def _link(self, person: str) -> str:
         token = secret()
@@ -365,13 +360,12 @@ def _came(account: Account) -> bool:
     return not account.disabled and (account.has_password or account.subject is not None)
 
 
-def _account(row: Row) -> Account:
+def _account(row: Row, console_of: str | None) -> Account:
     name, roles, hospital, password, disabled, made, subject, totp = row
     known = {role.value for role in Role}
     given = frozenset(Role(one) for one in json.loads(roles) if one in known)
-    return Account(
-        name, given, hospital, bool(disabled), made, bool(password), subject, bool(totp)
-    )  # fmt: skip
+    belongs = console_of or hospital
+    return Account(name, given, belongs, bool(disabled), made, bool(password), subject, bool(totp))
 
 
 def _stored_roles(roles: frozenset[Role]) -> str:

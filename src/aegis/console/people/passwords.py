@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import unicodedata
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from aegis.errors import BadInput, MissingExtra
@@ -50,7 +51,10 @@ class Passwords:
             else PasswordHasher(time_cost=cost[0], memory_cost=cost[1], parallelism=cost[2])
         )
         self._few = threading.BoundedSemaphore(_AT_ONCE)
-        self._nobodys = self._hasher.hash("nobody has this one")
+
+    @cached_property
+    def _nobodys(self) -> str:
+        return self._hasher.hash("nobody has this one")
 
     def hashed(self, password: str) -> str:
         with self._few:
@@ -60,9 +64,10 @@ class Passwords:
         """``stored`` may be empty, for nobody; that takes as long and never fits."""
         from argon2.exceptions import InvalidHashError, VerificationError
 
+        nobodys = self._nobodys  # made at the first call of all, whoever is asked for
         with self._few:
             try:
-                self._hasher.verify(stored or self._nobodys, _normal(password[: LONGEST + 1]))
+                self._hasher.verify(stored or nobodys, _normal(password[: LONGEST + 1]))
             except (VerificationError, InvalidHashError):
                 return False
         return bool(stored)
@@ -104,8 +109,16 @@ def strength(password: str, *known: str) -> int:
         left = form
         for word in sorted(words | set(_COMMON), key=len, reverse=True):
             left = left.replace(word, "\0")
-        least = min(least, _units(left))
+        least = min(least, _units(_once(left)))
     return least
+
+
+def _once(text: str) -> str:
+    """What is repeated over and over, once and a sign for the rest."""
+    for length in range(1, len(text) // 2 + 1):
+        if text == (text[:length] * (len(text) // length + 1))[: len(text)]:
+            return text[:length] + "\0"
+    return text
 
 
 def _parts(word: str) -> set[str]:

@@ -12,8 +12,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import quote
 
-from fastapi import FastAPI, HTTPException, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi import HTTPException, Request
 
 from aegis.console.people.roles import (
     RIGHTS,
@@ -25,7 +24,6 @@ from aegis.console.people.roles import (
     rights_of,
     seen,
 )
-from aegis.errors import BadInput, CheckFailed
 
 __all__ = [
     "PUBLIC",
@@ -36,7 +34,6 @@ __all__ = [
     "Person",
     "Right",
     "Role",
-    "answers_people",
     "asking",
     "declared",
     "is_page",
@@ -45,6 +42,7 @@ __all__ = [
     "only_of_hospital",
     "rights_of",
     "seen",
+    "still_here",
 ]
 
 # A path ending in a slash stands for all below it.
@@ -52,8 +50,10 @@ PUBLIC = (
     "/health",
     "/api/federation",
     "/api/enrol",
+    "/api/ask-for-run",
     "/api/token",
     "/api/token/refresh",
+    "/api/token/revoke",
     "/login",
     "/login/sso",
     "/login/sso/back",
@@ -93,6 +93,13 @@ def asking(request: Request) -> Person | None:
     """Who the guard found, if anybody."""
     found = request.scope.get("state", {}).get("person")
     return found if isinstance(found, Person) else None
+
+
+def still_here(request: Request) -> bool:
+    """Whether whoever opened a stream still may have it: a session or token that ended since, or an
+    account that was disabled, says no. It is asked before each frame and keeps no session alive."""
+    found = request.scope.get("state", {}).get("still")
+    return found is None or bool(found())
 
 
 @cache
@@ -136,19 +143,3 @@ def is_page(request: Request) -> bool:
         and not request.headers.get("hx-request")
         and "text/html" in request.headers.get("accept", "")
     )
-
-
-def answers_people(app: FastAPI) -> None:
-    """Has the app answer the two refusals in the house's own form."""
-
-    async def refused(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        if error.status_code == 303:
-            return Response(status_code=303, headers=dict(error.headers or {}))
-        said = BadInput if error.status_code == 401 else CheckFailed
-        way_out = "Authorization: Bearer TOKEN, or log in at /login"
-        body = said(str(error.detail), way_out=way_out if error.status_code == 401 else "")
-        return JSONResponse({"error": body.as_json()}, error.status_code, dict(error.headers or {}))
-
-    app.add_exception_handler(NotKnown, refused)
-    app.add_exception_handler(NotAllowed, refused)

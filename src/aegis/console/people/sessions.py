@@ -96,6 +96,10 @@ class Sessions:
         if given:
             self.book.write("DELETE FROM sessions WHERE digest=?", digest(given))
 
+    def end(self, person: str, key: str) -> int:
+        """One session from the list of this very person."""
+        return self.book.write("DELETE FROM sessions WHERE person=? AND digest=?", person, key)
+
     def close_all(self, person: str, but: str = "") -> int:
         """Everywhere, except where the browser has the id ``but``; how many there were."""
         return self.book.write(

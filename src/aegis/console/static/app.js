@@ -16,7 +16,9 @@
     addEventListener(name, () => say("Not connected, showing " + last, false));
 
   addEventListener("submit", (event) => {
-    for (const button of event.target.querySelectorAll("button"))
+    if (event.target.hasAttribute("data-keep")) return;  // its answer is a file, the page stays
+    const buttons = [...event.target.elements].filter((one) => one.tagName === "BUTTON");
+    for (const button of buttons) // also those that stand elsewhere on the page
       setTimeout(() => { button.disabled = true; }, 0);
   });
   addEventListener("pageshow", () => {

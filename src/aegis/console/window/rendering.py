@@ -22,6 +22,7 @@ from aegis.console.window import formats
 from aegis.version import __version__
 
 THEMES = ("light", "dark")
+SHEETS = ("console.css", "trust.css")
 Group = tuple[str, tuple[tuple[str, str], ...]]
 
 
@@ -98,7 +99,8 @@ def static_file(name: str) -> bytes | None:
     """The bytes of a static file; the style sheet is the report's followed by the console's."""
     if name == "aegis.css":
         first = files("aegis.report") / "templates" / "run.css"
-        return first.read_bytes() + (files("aegis.console") / "static/console.css").read_bytes()
+        own = [files("aegis.console") / "static" / sheet for sheet in SHEETS]
+        return b"".join(one.read_bytes() for one in (first, *own))
     if name not in _names():
         return None
     return (files("aegis.console") / "static" / name).read_bytes()
@@ -107,6 +109,6 @@ def static_file(name: str) -> bytes | None:
 @cache
 def _names() -> frozenset[str]:
     here = files("aegis.console") / "static"
-    own = {one.name for one in here.iterdir() if one.is_file()} - {"console.css"}
+    own = {one.name for one in here.iterdir() if one.is_file()} - set(SHEETS)
     vendored = {f"vendor/{one.name}" for one in (here / "vendor").iterdir() if one.is_file()}
     return frozenset(own | vendored)

@@ -55,7 +55,7 @@ class _Now:
     """What the conducting thread is at. ``ahead`` are runs that were begun and have not ended."""
 
     run: str | None = None
-    ahead: set[str] = field(default_factory=set)
+    ahead: dict[str, None] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -98,7 +98,7 @@ class Coordinator:
             self._alone.__exit__(None, None, None)
             raise
         for run in self.unfinished():
-            self._now.ahead.add(run)
+            self._now.ahead[run] = None
             self._waiting.put(run)
         self._thread = threading.Thread(target=self._conduct, name="conducting", daemon=True)
         self._thread.start()
@@ -137,7 +137,7 @@ class Coordinator:
             options = {"transport": self.road}
             with closing(Journal(self.office.home.database)) as journal:
                 journal.open_run(name, plan.task, plan.to_json(), plan.sha256, options)
-            self._now.ahead.add(name)
+            self._now.ahead[name] = None
             self._waiting.put(name)
         return name
 
@@ -254,7 +254,7 @@ class Coordinator:
     def state(self) -> dict[str, Any]:
         """Where the federation stands, as the consoles show it."""
         present = self.present()
-        run = self._now.run
+        run = self._now.run or next(iter(self._now.ahead), None)
         found: dict[str, Any] = {
             "state": states.name(Idle()),
             "run": run,
@@ -328,7 +328,7 @@ class Coordinator:
     def _end(self, name: str, found: dict[str, Any] | None, reason: str | None) -> None:
         with self._done:
             self._now.run = None
-            self._now.ahead.discard(name)
+            self._now.ahead.pop(name, None)
             if found is not None:
                 self._now.results[name] = found
             else:

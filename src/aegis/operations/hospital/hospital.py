@@ -10,6 +10,7 @@ The policy is asked before a single row is read.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections import OrderedDict
@@ -18,6 +19,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from aegis import codec
 from aegis.errors import AegisError, DataError
 from aegis.hospital.answers import SqliteAnswers
 from aegis.hospital.decisions import Decisions
@@ -129,7 +131,20 @@ class Hospital:
         self.decisions.keep_plan(plan.sha256, plan.to_json())
         return node
 
+    def _registered_anew(self) -> None:
+        """Data may be registered while this process serves; runs that began keep theirs."""
+        now = self.folder.registered
+        if now != self.registered:
+            self.registered, self._account = now, None
+
     def _built(self, run: str, plan: Plan) -> Node:
+        self._registered_anew()
+        digest = hashlib.sha256(self.registered.text().encode()).hexdigest()
+        if self.decisions.claim(run, f"data {plan.sha256}", digest) != digest:
+            raise DataError(
+                "this hospital has registered other data since this run began",
+                "a run learns from one set of rows",
+            )
         standing = self.policy.current()
         least = standing.minimum_hospitals if isinstance(standing, Policy) else 3
         seal = Seal(self.identity.signing, self.federation.roster, self._answers, least)
@@ -167,6 +182,7 @@ def record(folder: HospitalFolder) -> Callable[[Request, Reply | None], None]:
             "round": request.round,
             "asked": type(request).__name__,
             "sent": type(reply).__name__,
+            "bytes": len(codec.dumps(reply)),
         }
         if isinstance(reply, Refusal):
             line["reason"] = reply.reason

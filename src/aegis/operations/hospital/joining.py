@@ -61,7 +61,7 @@ def join(
     end, told_already = clock() + patience_s, False
     while True:
         request = EnrolRequest.of(code, identity, clock(), asked)
-        data = _exchange(code.address, "POST", "/api/enrol", request.to_bytes(), root)
+        data = exchange(code.address, "POST", "/api/enrol", request.to_bytes(), root)
         welcome = Welcome.from_bytes(data, code, request)
         if welcome.certificate:
             break
@@ -84,7 +84,7 @@ def join(
 
 def _root(code: JoinCode) -> bytes | None:
     """The root certificate as PEM, held against the code; None where no TLS is spoken."""
-    said = json.loads(_exchange(code.address, "GET", "/api/federation", None, None, blind=True))
+    said = json.loads(exchange(code.address, "GET", "/api/federation", None, None, blind=True))
     try:
         authority = PublicKey(bytes.fromhex(said["authority"]))
         der = bytes.fromhex(said["root"])
@@ -104,7 +104,7 @@ def _plain(address: str) -> bool:
     return address.rpartition(":")[0] in LOOPBACK
 
 
-def _exchange(
+def exchange(
     address: str,
     method: str,
     path: str,

@@ -23,6 +23,8 @@ from aegis.messages import Refusal, Reply, Request
 from aegis.operations.hospital.federation import Federation
 from aegis.operations.hospital.folder import HospitalFolder
 from aegis.operations.hospital.hospital import Hospital, record
+from aegis.operations.hospital.received import keeping
+from aegis.operations.hospital.standing import SAY_S, say
 from aegis.operations.roads import line
 from aegis.store.replay import ReplayGuard
 from aegis.store.replay import Sequence as Numbers
@@ -58,11 +60,14 @@ def serve(
             heard = _heard(folder, told)
             coordinator = federation.coordinator.name
             serving = Serving(hospital, party, road, coordinator, hospital.replies, heard)
-            watching = threading.Thread(target=_watch, args=(road, stop, told), daemon=True)
+            watching = threading.Thread(
+                target=_watch, args=(road, stop, told, folder.root), daemon=True
+            )
             watching.start()
             told({"event": "serving", "hospital": folder.name, "federation": federation.name})
             serving.run(stop)
         finally:
+            say(folder.root, "stopped")
             road.close()
             hospital.close()
             numbers.close()
@@ -135,21 +140,25 @@ def _served(folder: HospitalFolder) -> bool:
         return True
 
 
-def _watch(road: Line, stop: threading.Event, told: Told) -> None:
-    last = ""
+def _watch(road: Line, stop: threading.Event, told: Told, root: Path) -> None:
+    last, said = "", 0.0
     while not stop.wait(0.2):
         now = road.status
+        if now != last or time.monotonic() - said > SAY_S:
+            say(root, now)
+            said = time.monotonic()
         if now != last:
             told({"event": "line", "status": now})
             last = now
 
 
 def _heard(folder: HospitalFolder, told: Told) -> Callable[[Request, Reply | None], None]:
-    write = record(folder)
+    write, keep = record(folder), keeping(folder)
     begun: dict[int, float] = {}
 
     def heard(request: Request, reply: Reply | None) -> None:
         write(request, reply)
+        keep(request, reply)
         if reply is None:
             begun[id(request)] = time.monotonic()
             return

@@ -113,7 +113,10 @@ def read_all(
     files = sorted(
         file
         for file in path.iterdir()
-        if file.suffix.lower() in ENDINGS and not file.name.startswith(".") and file.is_file()
+        if file.suffix.lower() in ENDINGS
+        and not file.name.startswith(".")
+        and file.is_file()
+        and file.stem.lower() != "readme"
     )
     stems = [file.stem for file in files]
     if len(set(stems)) < len(stems):

@@ -1,0 +1,63 @@
+"""What pages about one run begin with: which run, what it holds, and what this person may see.
+
+``document`` is for sentences about all hospitals together, ``seen`` for lists of single ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from aegis.console.coordinator.desk import Desk, Sight
+from aegis.console.coordinator.withheld import WITHHELD
+from aegis.console.coordinator.withholding import as_seen
+from aegis.console.reading import Line
+from aegis.report.wording import mapping, task_title
+
+MOST_PICKED = 50
+
+
+@dataclass(frozen=True)
+class OfRun:
+    """``runs`` are what the page's picker offers; ``withheld`` is a sentence, or empty."""
+
+    run: str
+    line: Line
+    document: Mapping[str, Any]
+    seen: Mapping[str, Any]
+    runs: tuple[str, ...]
+    withheld: str
+
+    @property
+    def query(self) -> str:
+        return "?" + urlencode({"run": self.run})
+
+    @property
+    def title(self) -> str:
+        return task_title(self.document)
+
+    @property
+    def goes_on(self) -> bool:
+        return not self.line.over
+
+    @property
+    def synthetic(self) -> bool:
+        return mapping(self.document.get("data")).get("synthetic") is True
+
+
+def of_run(desk: Desk, sight: Sight, run: str | None) -> OfRun | None:
+    """None where nothing has been trained yet. Raises ``NotFound``."""
+    if run is None:
+        return None
+    document = desk.reading.document(run)
+    names = desk.reading.names()[:MOST_PICKED]
+    return OfRun(
+        run,
+        desk.reading.line(run),
+        document,
+        as_seen(document, sight),
+        tuple(dict.fromkeys([*names, run])),
+        "" if sight.only is None else f"Figures of other hospitals are {WITHHELD}.",
+    )

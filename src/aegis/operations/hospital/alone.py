@@ -1,0 +1,329 @@
+"""What this hospital can learn by itself, and how the shared model does on its own patients.
+
+The rows are divided in three as the shared plan divides them: trained on are the first, the best
+round is picked by the second, and only the third, which neither model has seen, is judged. The own
+model stays in this folder and is never mixed with the shared one. It is trained without noise:
+nothing of it leaves, so there is nothing to hide.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aegis.assurance.benefit import benefit
+from aegis.coordinator.steps import Study
+from aegis.errors import AegisError, BadInput, DataError
+from aegis.evaluation.classes import called, is_tableau
+from aegis.evaluation.histogram import score
+from aegis.evaluation.intervals import interval
+from aegis.evaluation.metrics import metrics
+from aegis.events import Event, RoundClosed
+from aegis.hospital.decisions import Decisions
+from aegis.hospital.node import Node
+from aegis.hospital.site import Site
+from aegis.identity.keyfile import write_private
+from aegis.operations.hospital.folder import HospitalFolder
+from aegis.operations.hospital.received import Received, received, weights_of
+from aegis.operations.hospital.rows import site
+from aegis.plan import Plan, load_plan
+from aegis.simulation.accounts import PUBLIC
+from aegis.simulation.comparison import Fitted, lone_plan
+from aegis.states import Broadcasting, State, released
+from aegis.store.journal import Forgetful
+from aegis.tasks.models import model_sha256
+from aegis.tasks.task import Rows, canonical
+from aegis.transport.transport import InProcess
+from aegis.wiring import federate
+
+FOLDER = "own"
+VALIDATION = 0.15
+INTERVALS = ("accuracy", "auc")
+
+
+@dataclass(frozen=True)
+class Own:
+    """The model that this hospital trained alone. ``history`` has one entry a round: ``loss`` and
+    ``accuracy`` on training rows, ``val_loss`` and ``val_accuracy`` on validation rows."""
+
+    plan_json: str
+    division: str
+    preparation: str
+    history: tuple[dict[str, Any], ...]
+    best_round: int
+    rows: dict[str, int]
+    trained: str
+    seconds: float
+    sha256: str
+
+    @property
+    def plan(self) -> Plan:
+        return Plan.from_json(self.plan_json)
+
+    @property
+    def best_accuracy(self) -> float | None:
+        """On validation rows, in the round that was kept."""
+        kept = (one for one in self.history if one["round"] == self.best_round)
+        return next((one["val_accuracy"] for one in kept), None)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One model on this hospital's test rows. ``figures`` are its metrics with 95 % intervals for
+    accuracy and AUC; ``chances`` (n,) of the positive class, or (n, classes)."""
+
+    sha256: str
+    figures: dict[str, Any]
+    chances: NDArray[np.float64]
+    said: NDArray[np.int64]
+    actual: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Shared:
+    """The shared model as it was received last, and the plan it was made by."""
+
+    meta: Received
+    plan: Plan
+
+
+def shared_model(folder: HospitalFolder) -> Shared | None:
+    """The latest shared model for the task of the registered data, or nothing."""
+    task = canonical(folder.registered.task)
+    with closing(Decisions(folder.decisions)) as decisions:
+        for meta in received(folder):
+            text = decisions.plan_of(meta.run)
+            if text is None:
+                continue
+            plan = Plan.from_json(text)
+            if plan.sha256 == meta.plan_sha256 and canonical(plan.task) == task:
+                return Shared(meta, plan)
+    return None
+
+
+def plan_here(folder: HospitalFolder) -> Plan:
+    """By what the rows are divided: the plan of the latest shared model, else the task's own."""
+    found = shared_model(folder)
+    if found is not None:
+        return found.plan
+    registered = folder.registered
+    said = {"task": registered.task, "privacy.enabled": "false", "trust": "open"}
+    if registered.task == "table":
+        said |= {"data.path": registered.path, "data.label": registered.label}
+        said |= {"data.positive": registered.positive} if registered.positive else {}
+        said |= {"data.group": registered.group} if registered.group else {}
+    return load_plan(None, said).plan
+
+
+def own_plan(plan: Plan) -> Plan:
+    """How this hospital trains alone where ``plan`` is the shared one: the same model on the same
+    division, without noise, its best round picked on validation rows."""
+    data = {name: value for name, value in plan.values.items() if name.startswith("data.")}
+    data["data.validation_fraction"] = plan.data.validation_fraction or VALIDATION
+    base = lone_plan(plan)
+    if plan.privacy.enabled:  # its steps and rounds follow from the noise, which there is none of
+        said = {"task": plan.task, "privacy.enabled": "false", "trust": "open"}
+        if plan.task == "table":
+            said |= {"data.label": plan.data.label or "label"}
+        base = lone_plan(load_plan(None, said).plan)
+    solver = base.training.solver
+    changes: dict[str, Any] = {
+        **data,
+        "seed": plan.seed,
+        "privacy.enabled": False,
+        "privacy.mechanism": "none",
+        "evaluation.every": 1,
+        "evaluation.keep": "best",
+        "evaluation.metric": "log_loss",
+        "evaluation.gate": None,
+    }
+    if solver == "sgd":
+        changes["training.schedule"] = "plateau"
+    if data["data.standardize"] == "site":
+        changes["data.standardize"] = "federated"  # of one hospital: its own
+    return base.edited(changes)
+
+
+def division(folder: HospitalFolder, plan: Plan) -> str:
+    """A name for the way the rows are divided: two models are compared only where it is one."""
+    data, kind = plan.data, plan.federated.partition
+    parts = [folder.registered.text(), plan.seed, data.test_fraction, data.rows, data.sites]
+    if folder.registered.share:
+        parts += [kind.by, kind.alpha, plan.federated.num_clients]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def train_alone(
+    folder: HospitalFolder, told: Callable[[int, int], None] = lambda done, of: None
+) -> Own:
+    """Train, pick the best round, keep the model. Raises ``DataError`` where the rows cannot be
+    used, ``RunAborted`` where nothing is learned from them."""
+    shared = plan_here(folder)
+    plan = own_plan(shared)
+    rows = _site(folder, plan)
+    if not len(rows.test) or not len(rows.validation):
+        raise BadInput(
+            f"{len(rows.train)} rows cannot be divided in three",
+            "own training needs rows to learn from, to choose by and to judge on",
+            "Register more rows",
+        )
+    study = Study(plan, rows.schema)
+    began, watch = time.monotonic(), _Watch(study, rows, told)
+    road = InProcess({rows.name: Node(rows, policy=PUBLIC)})
+    final = federate(study, f"alone-{rows.name}", road, watch, [watch.hear])
+    progress = final.progress
+    model = study.model(progress.preparation)
+    found = Own(
+        plan.to_json(),
+        division(folder, shared),
+        progress.preparation,
+        tuple(watch.history[number] for number in sorted(watch.history)),
+        _best(watch.history, final.round),
+        {"train": len(rows.train), "validation": len(rows.validation), "test": len(rows.test)},
+        datetime.now(UTC).isoformat(timespec="seconds"),
+        round(time.monotonic() - began, 3),
+        model_sha256(model, progress.weights),
+    )
+    _keep(folder, found, released(progress))
+    return found
+
+
+def own_model(folder: HospitalFolder) -> Own | None:
+    """What was trained last; nothing where it was trained on other data than are registered."""
+    path = _path(folder)
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            said = json.loads(bytes(file["meta"]))
+        return Own(**{**said, "history": tuple(said["history"])})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} cannot be read as a model", "Train again") from error
+
+
+def judge_own(folder: HospitalFolder, own: Own, plan: Plan | None = None) -> Judged:
+    """The own model on the test rows. Raises ``BadInput`` where it may have been trained on some of
+    them."""
+    wanted = plan or own.plan
+    if own.division != division(folder, plan or plan_here(folder)):
+        raise BadInput(
+            "the own model was trained on another division of the rows",
+            "rows that are judged must be new to the model",
+            "Train alone again",
+        )
+    study = Study(own.plan, (rows := _site(folder, wanted)).schema)
+    with np.load(_path(folder), allow_pickle=False) as file:
+        weights = file["weights"]
+    return _judged(Fitted(study, own.preparation, weights), rows.test, own.sha256)
+
+
+def fitted_shared(folder: HospitalFolder, shared: Shared) -> tuple[Fitted, Site, str]:
+    """The shared model as this hospital would use it, its rows, and the model's digest."""
+    rows = _site(folder, shared.plan)
+    study = Study(shared.plan, rows.schema)
+    weights = weights_of(folder, shared.meta)
+    digest = model_sha256(study.model(shared.meta.preparation), weights)
+    preparation = shared.meta.preparation
+    if shared.plan.data.standardize == "site" and rows.schema.image is None:
+        preparation = Node(rows).localised(preparation)
+    return Fitted(study, preparation, weights), rows, digest
+
+
+def fitted_own(folder: HospitalFolder, own: Own) -> tuple[Fitted, Site, str]:
+    rows = _site(folder, own.plan)
+    with np.load(_path(folder), allow_pickle=False) as file:
+        weights = file["weights"]
+    return Fitted(Study(own.plan, rows.schema), own.preparation, weights), rows, own.sha256
+
+
+def judge_shared(folder: HospitalFolder, shared: Shared) -> Judged:
+    fitted, rows, digest = fitted_shared(folder, shared)
+    return _judged(fitted, rows.test, digest)
+
+
+def gain(own: Judged, shared: Judged) -> dict[str, Any]:
+    """Shared minus own in accuracy on the same test rows, with its paired interval."""
+    right = {"alone": own.said == own.actual, "federated": shared.said == shared.actual}
+    return benefit(right)
+
+
+def chances(fitted: Fitted, rows: Rows) -> NDArray[np.float64]:
+    """(n,) probabilities of the positive class, or (n, classes)."""
+    logits = np.asarray(fitted.logits(rows), dtype=np.float64)
+    if logits.ndim == 1:
+        return np.asarray(0.5 + 0.5 * np.tanh(logits / 2))
+    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+
+
+class _Watch(Forgetful):
+    """Remembers of each round what a curve shows."""
+
+    def __init__(self, study: Study, rows: Site, told: Callable[[int, int], None]) -> None:
+        self._study, self._rows, self._told = study, rows, told
+        self.history: dict[int, dict[str, Any]] = {}
+
+    def save(self, run: str, state: State, events: Sequence[Event]) -> None:
+        if not isinstance(state, Broadcasting) or state.final:
+            return
+        progress = state.progress
+        fitted = Fitted(self._study, progress.preparation, released(progress))
+        found = metrics(*score(fitted.logits(self._rows.train), self._rows.train.labels))
+        said = {"round": progress.round, "loss": found["log_loss"], "accuracy": found["accuracy"]}
+        self.history[progress.round] = {**said, "learning_rate": progress.learning_rate}
+        self._told(progress.round, progress.rounds)
+
+    def hear(self, event: Event) -> None:
+        if isinstance(event, RoundClosed) and event.part == "validation":
+            said = {"val_loss": event.metrics.get("log_loss")}
+            said |= {"val_accuracy": event.metrics.get("accuracy")}
+            said |= {"val_auc": event.metrics.get("auc")}
+            self.history.setdefault(event.round, {"round": event.round}).update(said)
+
+
+def _best(history: dict[int, dict[str, Any]], last: int) -> int:
+    scored = [one for one in history.values() if one.get("val_loss") is not None]
+    return min(scored, key=lambda one: float(one["val_loss"]))["round"] if scored else last
+
+
+def _site(folder: HospitalFolder, plan: Plan) -> Site:
+    return site(folder.name, replace(folder.registered, engine="numpy"), plan)
+
+
+def _judged(fitted: Fitted, rows: Rows, sha256: str) -> Judged:
+    if not len(rows):
+        raise BadInput("no row is held out for a test", way_out="Register more rows")
+    logits = fitted.logits(rows)
+    histogram, loss = score(logits, rows.labels)
+    figures: dict[str, Any] = dict(metrics(histogram, loss))
+    for name in INTERVALS:
+        if figures.get(name) is not None and not (is_tableau(histogram) and name == "auc"):
+            with suppress(AegisError):
+                found = interval([histogram], name)
+                figures[f"{name}_ci95"] = None if found is None else list(found)
+    said = np.asarray(called(logits), dtype=np.int64)
+    return Judged(sha256, figures, chances(fitted, rows), said, rows.labels)
+
+
+def _keep(folder: HospitalFolder, own: Own, weights: NDArray[np.floating]) -> None:
+    buffer = io.BytesIO()
+    text = np.frombuffer(json.dumps(asdict(own), allow_nan=False).encode(), dtype=np.uint8)
+    np.savez(buffer, meta=text, weights=weights)
+    path = _path(folder)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_private(path, buffer.getvalue(), replace=True)
+
+
+def _path(folder: HospitalFolder) -> Path:
+    return folder.root / FOLDER / "model.npz"

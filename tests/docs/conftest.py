@@ -1,0 +1,3 @@
+from tests.docs.desk import desk
+
+__all__ = ["desk"]
