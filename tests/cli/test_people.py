@@ -10,6 +10,7 @@ from aegis.cli.app import run_command
 from aegis.console.people.accounts import Accounts
 from aegis.console.people.book import Book
 from aegis.console.people.passwords import Passwords
+from aegis.console.people.proofs import Proofs
 from aegis.console.people.roles import Role
 
 PASSWORD = "kettle orbit walnut pier"
@@ -49,12 +50,12 @@ def test_a_person_is_added_comes_in_by_the_link_and_is_listed(accounts, capsys):
 def test_disabling_and_resetting_end_what_was_open(accounts, capsys):
     accounts.welcome(accounts.add("ana", [Role.VIEWER], "root"), "", PASSWORD)
     assert told(capsys, "disable", "ana") == {"status": "disabled", "name": "ana"}
-    assert accounts.check("ana", PASSWORD) is None
+    assert Proofs(accounts).check("ana", PASSWORD) is None
     told(capsys, "enable", "ana")
-    assert accounts.check("ana", PASSWORD) is not None
+    assert Proofs(accounts).check("ana", PASSWORD) is not None
     link = told(capsys, "reset-link", "ana", "--url", "https://here:8081/")["link"]
     assert link.startswith("https://here:8081/welcome?token=")
-    assert accounts.check("ana", PASSWORD) is None
+    assert Proofs(accounts).check("ana", PASSWORD) is None
     assert accounts.book.changes()[0][1] == "this machine"
 
 

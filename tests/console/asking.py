@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 
+from aegis.console.coordinator.opening import CoordinatorWindow
 from aegis.console.people.roles import THIS_MACHINE, Person, Role
 
 PEOPLE: dict[str, Person] = {
@@ -20,15 +21,16 @@ def belongs(hospital: str, *roles: Role) -> Person:
 
 
 class Asking:
-    """``person`` is whom the guard has let in; None for nobody. Failures of the app are answers,
-    as behind a port. ``way`` is the guard itself where it takes part."""
+    """``person`` is whom the guard would have let in; None for nobody, or where ``app`` has the
+    guard in front. Failures of the app are answers, as behind a port."""
 
     def __init__(self, app: Any, person: Person | None = THIS_MACHINE) -> None:
         self.app, self.person = app, person
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if self.person is not None:
-            scope.setdefault("state", {})["person"] = self.person
+        if self.person is not None or not isinstance(self.app, CoordinatorWindow):
+            state = {"person": self.person, "session": "", "still": None}
+            scope["state"] = {**scope.get("state", {}), **state}
         await self.app(scope, receive, send)
 
     def request(self, method: str, path: str, **said: Any) -> httpx.Response:

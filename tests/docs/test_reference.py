@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from tools import rest
 from tools.evidence import PROOFS
 from tools.evidence import page as evidence_page
 from tools.reference import (
@@ -19,6 +18,7 @@ from tools.reference import (
 )
 
 from tests.docs.pages import DOCS, ROOT
+from tools import rest
 
 COMMANDS = dict(walk(command_line()))
 

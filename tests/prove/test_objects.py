@@ -1,16 +1,21 @@
 """Object stores, the slow part: uploads in parts, and vaults of several folders in one place."""
 
 import hashlib
+import json
 import os
+import shutil
+from pathlib import Path
 
 import pytest
 
+from aegis.cli.app import run_command
 from aegis.errors import BadInput, RunAborted
 from aegis.store import objects
 from aegis.store.backup.backups import Backups
 from aegis.store.backup.remote import RemoteBackups
 from tests.store.test_objects import PHRASE, afar, filled, patched, proxy, store
 
+ROOT = Path(__file__).parents[2]
 __all__ = ["patched", "proxy", "store"]  # fixtures
 
 
@@ -72,3 +77,47 @@ def test_another_folders_vault_is_never_replaced_and_an_open_backup_stays_here(p
     assert Backups(tmp_path / "third").verify() == []
     with pytest.raises(BadInput, match="holds no backup 2020"):
         RemoteBackups(tmp_path / "third", afar()).pull("2020")
+
+
+@pytest.mark.prove
+def test_the_commands_carry_a_data_root_to_the_store_and_back(proxy, tmp_path, monkeypatch, capsys):
+    (tmp_path / "phrase.txt").write_text(f"{PHRASE}\n")
+    monkeypatch.chdir(tmp_path)
+
+    def aegis(*words, code=0):
+        monkeypatch.setenv("AEGIS_HOME", str(tmp_path / home))
+        found = run_command([*words, "--json"])
+        out, err = capsys.readouterr()
+        assert found == code, err
+        return json.loads(out)
+
+    home = "one"
+    plan = ("examples/wisconsin.yaml", "--set", "federated.num_rounds=1")
+    ran = aegis("run", str(ROOT / plan[0]), *plan[1:], "--no-comparison", "--no-audit")
+    sealed = ("--encrypt", "--passphrase-file", "phrase.txt")
+    assert "encrypted" in aegis("backup", "create", "--push", code=2)["error"]["value"]
+    made = aegis("backup", "create", *sealed, "--push")
+    assert made["pushed"]["files"] > 3
+    assert aegis("backup", "push")["files"] == 0
+    assert aegis("backup", "list", "--remote")["backups"] == [made["name"]]
+    assert aegis("models", "push")["sent"] == ["v1"]
+    assert aegis("models", "push", "v1")["sent"] == []
+    proxy.fault = lambda method, path, number: "500"
+    assert aegis("backup", "create", *sealed, "--push", code=3)["error"]["need"]
+    proxy.fault = lambda method, path, number: None
+    assert len(aegis("backup", "list")["backups"]) == 2
+    assert aegis("backup", "push")["files"] == 0  # the second has the chunks of the first
+    assert len(aegis("backup", "list", "--remote")["backups"]) == 2
+
+    path = Path(ran["files"]["model"])
+    before = path.read_bytes()
+    path.unlink()
+    shutil.rmtree(tmp_path / "one" / "backups" / "models")
+    assert "hospital" not in aegis("models", "restore", "v1")["from"]
+    assert path.read_bytes() == before
+
+    home = "two"
+    assert aegis("backup", "pull", made["name"])["encrypted"]
+    restored = aegis("backup", "restore", made["name"], "--passphrase-file", "phrase.txt")
+    assert all(log["verified"] for log in restored["logs"])
+    assert aegis("models", "list")["models"][0]["sha256"] == ran["model_sha256"]

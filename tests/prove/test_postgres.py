@@ -1,15 +1,19 @@
 """The journal's own tests on PostgreSQL, several writers at once, crashes between statements."""
 
+import json
 import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from aegis.cli.app import run_command
 from aegis.errors import BadInput, RunAborted
 from aegis.events import RoundClosed
+from aegis.operations.coordinator.office import Office
 from aegis.plan import Plan
 from aegis.simulation.local import resume, run
 from aegis.store.format import COLUMNS
@@ -22,6 +26,7 @@ from tests.servers import postgres
 from tests.store import test_journal as journals
 
 pytestmark = pytest.mark.prove
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -201,6 +206,17 @@ def test_whichever_write_fails_the_run_goes_on_to_the_same_model(server, tmp_pat
         assert resume(names[0], home=home).model_sha256 == expected, at
 
 
+def test_of_two_data_roots_at_one_empty_database_one_has_it(journal, url, tmp_path):
+    Journal(tmp_path / "other" / "federated_learning.db").close()
+    with pytest.raises(BadInput, match="holds the journal"):
+        Journal(tmp_path / "federated_learning.db")
+    there = Journal(tmp_path / "other" / "federated_learning.db")
+    there.open_run("run", "heart", "{}", "hash", {})
+    there.close()
+    with pytest.raises(BadInput, match="another data root"):
+        Journal(tmp_path / "third" / "federated_learning.db")
+
+
 def test_a_newer_format_and_a_lost_journal_are_refused(journal, url, server, tmp_path, monkeypatch):
     journal._db.execute("UPDATE about SET value='9' WHERE name='format'")
     with pytest.raises(BadInput, match="format 9"):
@@ -209,3 +225,35 @@ def test_a_newer_format_and_a_lost_journal_are_refused(journal, url, server, tmp
     with pytest.raises(BadInput, match="holds no journal"):
         Journal(tmp_path / "federated_learning.db")
     assert set(COLUMNS) == {"runs", "events", "training_history", "models", "promotions"}
+
+
+def test_the_commands_move_a_data_root_into_the_server(server, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("AEGIS_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+
+    def aegis(*words, code=0):
+        found = run_command([*words, "--json"])
+        out, err = capsys.readouterr()
+        assert found == code, err
+        return json.loads(out)
+
+    plan = ("examples/wisconsin.yaml", "--set", "federated.num_rounds=1")
+    words = ("run", str(ROOT / plan[0]), *plan[1:], "--no-comparison", "--no-audit")
+    first = aegis(*words)
+    monkeypatch.setenv(URL, server.schema("commands"))
+    with Office(Home(tmp_path / "home")).alone():
+        refused = aegis("migrate", code=2)
+        assert "coordinator" in refused["error"]["value"]
+    moved = aegis("migrate")["moved"]
+    assert moved["runs"] == 1
+    assert Path(moved["copy"]).read_bytes().startswith(b"SQLite")
+    assert aegis("migrate")["moved"] is None
+    second = aegis(*words)
+    assert [one["run"] for one in aegis("report", "--list")["runs"]] == [
+        second["run"],
+        first["run"],
+    ]
+    assert [one["version"] for one in aegis("models", "list")["models"]] == ["v1", "v2"]
+    assert aegis("audit", "verify")["verified"]
+    monkeypatch.delenv(URL)
+    assert "does not say which" in aegis("models", "list", code=2)["error"]["need"]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import warnings
+from types import SimpleNamespace
 
 import pytest
 
@@ -126,14 +127,27 @@ def test_a_server_killed_in_the_middle_of_a_run_is_caught_up(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "file"])
-def test_a_database_or_a_folder_does_as_well(tmp_path, monkeypatch, kind):
+def test_a_database_or_a_folder_is_filled_by_the_process_beside_the_run(
+    tmp_path, monkeypatch, kind
+):
     uri = f"sqlite:///{tmp_path}/mlflow.db" if kind == "sqlite" else f"file://{tmp_path}/mlruns"
     monkeypatch.setenv(URI, uri)
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-    home = Home(tmp_path / "home")
-    done = run(PLAN, home=home.root, audit=False)
-    assert json.loads(aegis(home, "tracking", "sync").stdout)["runs"][0]["complete"]
+    home, plan = Home(tmp_path / "home"), tmp_path / "plan.yaml"
+    plan.write_text("task: breast_cancer\nfederated: {num_rounds: 4, num_clients: 3}\n")
+    told = aegis(home, "run", str(plan), "--no-audit")
+    document = json.loads(told.stdout)
+    done = SimpleNamespace(document=document, model_sha256=document["model_sha256"])
+    until = time.monotonic() + 150
+    while json.loads(aegis(home, "tracking", "status").stdout)["behind"]:
+        assert time.monotonic() < until
+        time.sleep(1)
+    assert (home.root / "logs" / "tracking.log").exists()
     path = patients(tmp_path / "patients.csv")
+    check(looked(uri, path), done, path)
+    for bookmark in (home.root / "tracking").glob("*.json"):
+        bookmark.unlink()
+    assert json.loads(aegis(home, "tracking", "sync").stdout)["runs"][0]["complete"]
     check(looked(uri, path), done, path)
 
 

@@ -381,3 +381,18 @@ def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path):
 
 if __name__ == "__main__":
     serve(sys.argv[1])
+
+
+def test_a_search_finds_what_holds_every_part_newest_first_and_page_by_page(log):
+    for number in range(1, 8):
+        log.append(joined(number))
+    log.append(closed(1))
+    log.append(RunStarted("other", "heart", "HASH", 16, 5, "open"), "other")
+    total, found = log.search("run", ['"event":"HospitalJoined"'], most=3, skip=2)
+    assert total == 7
+    assert [entry.number for _, entry in found] == [5, 4, 3]
+    assert log.search("run", ["hospital 2", "joined"])[0] == 1
+    assert log.search("run", ["hospital 2", "closed"]) == (0, [])
+    assert log.search(None, ["hash"])[1][0][0] == "other"  # whatever its case
+    assert log.search(None)[0] == 9
+    assert log.search("run", ["%"]) == (0, [])  # no pattern, just text

@@ -17,7 +17,8 @@ from aegis.plan import Plan
 from aegis.simulation.local import run
 from aegis.store.home import Home
 from aegis.store.journal import Journal
-from aegis.store.tracking import URI, Mirror, figures, parameters, shown, words
+from aegis.store.tracked import figures, parameters, shown, words
+from aegis.store.tracking import URI, Mirror
 from tests.servers import mlflow_server
 
 PLAN = Plan().edited(
@@ -36,7 +37,7 @@ class Fake(Mirror):
         return self
 
     def _begun(self, run, started, row):
-        return f"mlflow-{run}"
+        return {"id": f"mlflow-{run}", "after": 0}
 
     def _log(self, mlflow_run, metrics=(), params=None, tags=None):
         self.calls += 1
@@ -169,7 +170,7 @@ def test_without_mlflow_a_run_goes_on_and_says_what_is_missing(tmp_path, monkeyp
 
 
 @pytest.mark.engine
-def test_a_real_server_has_the_plan_the_rounds_the_files_and_the_model_of_a_run(tmp_path, monkeypatch):
+def test_a_real_server_has_plan_rounds_files_and_model_of_a_run(tmp_path, monkeypatch):
     home = Home(tmp_path / "home")
     with mlflow_server(tmp_path / "mlflow") as server:
         monkeypatch.setenv(URI, server.url)

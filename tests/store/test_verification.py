@@ -219,3 +219,17 @@ def test_signed_entries_that_lack_what_their_kind_has_are_a_fault_not_a_crash(tm
         log.close()
         assert not found.holds, kind
         assert canonical(found.as_json())
+
+
+def test_every_check_is_named_with_what_it_found_or_why_it_was_not_made(tmp_path):
+    sound = verify(Made(tmp_path / "sound", GOOD).evidence)
+    names = [check.name for check in sound.checks]
+    assert len(set(names)) == len(names)
+    assert not [fault for check in sound.checks for fault in check.faults]
+    missing = {check.name for check in sound.checks if check.absent}
+    assert {"ledgers", "witnesses"} <= missing
+    assert not {"entries", "checkpoints", "lineage", "commitments"} & missing
+    broken = verify(replace(Made(tmp_path / "broken", GOOD).evidence, plan="another plan"))
+    told = {check.name: check.faults for check in broken.checks if check.faults}
+    assert {fault for faults in told.values() for fault in faults} == set(broken.faults)
+    assert "lineage" in told

@@ -7,21 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aegis.cli import carrying
+from aegis.cli.carrying import Folder, Name, size_of
 from aegis.cli.options import AsJson, answer
 
 if TYPE_CHECKING:
     from aegis.store.backup.backups import Backups, Restored
-    from aegis.store.backup.remote import RemoteBackups
 
-Folder = Annotated[
-    Path | None,
-    typer.Option("--folder", help="Where the backups lie [AEGIS_HOME/backups]."),
-]
 PassphraseFile = Annotated[
     Path | None,
     typer.Option("--passphrase-file", help="For encrypted ones: its first line is taken."),
 ]
-Name = Annotated[str, typer.Argument(metavar="[BACKUP]", help="Its name or its beginning.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -40,8 +36,7 @@ def register(app: typer.Typer) -> None:
     group.command("prune", epilog="Example:  aegis backup prune --keep-last 7 --keep-daily 30")(
         prune
     )
-    group.command("push", epilog="Example:  aegis backup push latest")(push)
-    group.command("pull", epilog="Example:  aegis backup pull latest")(pull)
+    carrying.register(group)
     app.add_typer(group, name="backup")
     app.command("migrate", epilog="Example:  aegis migrate")(migrate)
 
@@ -95,7 +90,7 @@ def create(
         )
     home, backups = Home.from_environment(), _backups(folder, passphrase_file)
     if pushed:
-        remote = _remote(backups.folder)
+        remote = carrying.remote_of(backups.folder)
         if not encrypt:
             raise BadInput("a backup that goes elsewhere is encrypted", way_out="Add --encrypt")
     made = backups.create(home, encrypt=encrypt, with_keys=with_keys)
@@ -112,7 +107,7 @@ def create(
         answer({**made.as_json(), "folder": str(backups.folder), **more})
         return
     sealed = ", encrypted" if made.encrypted else ""
-    typer.echo(f"{made.name}  {made.files} files, {_size(made.bytes)}{sealed}")
+    typer.echo(f"{made.name}  {made.files} files, {size_of(made.bytes)}{sealed}")
     if not with_keys:
         typer.echo("Private keys are not in it (--encrypt --with-keys takes them along).")
     if note:
@@ -120,43 +115,9 @@ def create(
     for name in gone:
         typer.echo(f"{name}  removed")
     if carried is not None:
-        typer.echo(f"{carried.files} files, {_size(carried.bytes)} sent to {remote.objects.place}")
-
-
-def push(
-    name: Name = "latest",
-    unencrypted: bool = typer.Option(
-        False, "--unencrypted", help="Also one that anybody who reads the store can read."
-    ),
-    folder: Folder = None,
-    as_json: AsJson = False,
-) -> None:
-    """Carry a backup to the object store; what is there already is not sent again."""
-    remote = _remote(_backups(folder).folder)
-    done = remote.push(name, unencrypted=unencrypted)
-    if as_json:
-        answer({**done.as_json(), "store": str(remote.objects.place)})
-        return
-    size = f"{done.files} files, {_size(done.bytes)} sent, {done.there} were there"
-    typer.echo(f"{done.backup} is in {remote.objects.place} ({size})")
-
-
-def pull(name: Name = "latest", folder: Folder = None, as_json: AsJson = False) -> None:
-    """Bring a backup from the object store into the folder of backups."""
-    remote = _remote(_backups(folder).folder)
-    done = remote.pull(name)
-    if as_json:
-        answer({**done.as_json(), "folder": str(remote.folder)})
-        return
-    typer.echo(f"{done.backup} is in {remote.folder} ({done.files} files fetched)")
-    typer.echo(f"Next: aegis backup restore {done.backup}")
-
-
-def _remote(folder: Path) -> RemoteBackups:
-    from aegis.store.backup.remote import RemoteBackups
-    from aegis.store.objects import Objects
-
-    return RemoteBackups(folder, Objects.from_settings())
+        typer.echo(
+            f"{carried.files} files, {size_of(carried.bytes)} sent to {remote.objects.place}"
+        )
 
 
 def list_backups(
@@ -169,7 +130,7 @@ def list_backups(
 
     backups = _backups(folder)
     if remote:
-        afar = _remote(backups.folder)
+        afar = carrying.remote_of(backups.folder)
         if as_json:
             answer({"store": str(afar.objects.place), "backups": afar.names()})
             return
@@ -193,7 +154,7 @@ def list_backups(
                 f"{len(row['open_runs'])} open" if row["open_runs"] else "",
             ]
             said = ", ".join(mark for mark in marks if mark)
-            size = f"{row['files']} files, {_size(row['bytes'])}"
+            size = f"{row['files']} files, {size_of(row['bytes'])}"
             typer.echo(f"{row['name']}  {row['created'][:19]}  {size}  {said}".rstrip())
         if not rows and not broken:
             typer.echo("No backup yet. Make one: aegis backup create")
@@ -312,7 +273,7 @@ def prune(
         return
     for name in gone:
         typer.echo(f"{name}  removed")
-    typer.echo(f"{len(backups.names())} kept, {_size(freed)} freed")
+    typer.echo(f"{len(backups.names())} kept, {size_of(freed)} freed")
 
 
 def migrate(as_json: AsJson = False) -> None:
@@ -338,12 +299,3 @@ def migrate(as_json: AsJson = False) -> None:
     if moved is not None:
         typer.echo(f"The journal with its {moved[0]} runs is in PostgreSQL now.")
         typer.echo(f"The SQLite file as it was: {moved[1]}")
-
-
-def _size(count: int) -> str:
-    size = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024 or unit == "GiB":
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return ""

@@ -18,7 +18,8 @@ def bench(
         "engine",
         help="engine: rounds per second beside Flower and others; privacy: DP-SGD beside Opacus; "
         "secagg: a sealed sum beside Flower's; rules: robust rules beside Flower and ByzFL; "
-        "transports: rounds over real roads beside Flower's own nodes.",
+        "transports: rounds over real roads beside Flower's own nodes; "
+        "console: the coordinator's window under load, and the weight of its pages.",
     ),
     hospitals: list[int] | None = typer.Option(
         None,
@@ -29,7 +30,11 @@ def bench(
     as_json: AsJson = False,
 ) -> None:
     """Measure side by side with peers; quote the ratios, not the times."""
+    import os
+
     from aegis.errors import BadInput
+
+    os.environ["AEGIS_DATABASE_URL"] = ""  # what is measured lives in folders that are thrown away
 
     def told(line: str) -> None:
         typer.echo(line, err=True)
@@ -60,10 +65,15 @@ def bench(
 
         document = transports.transports((hospitals or [4])[0], told=told)
         text = transports.table(document)
+    elif name == "console":
+        from aegis.bench import console
+
+        document = console.console(told=told)
+        text = console.table(document)
     else:
         raise BadInput(
             f"no benchmark is called {name}",
-            "there are: engine, privacy, secagg, rules, transports",
+            "there are: engine, privacy, secagg, rules, transports, console",
         )
     if out is not None:
         import json

@@ -120,7 +120,7 @@ def _data() -> Check:
 
 
 def _extras() -> Check:
-    wanted = ("torch", "flwr", "ray", "pyspark", "pyarrow", "psycopg", "spade")
+    wanted = ("torch", "flwr", "ray", "pyspark", "pyarrow", "psycopg", "spade", "mlflow", "boto3")
     found = [name for name in wanted if find_spec(name)]
     missing = [name for name in wanted if name not in found]
     hint = f"Absent, needed by some plans only: {', '.join(missing)}" if missing else ""

@@ -25,7 +25,8 @@ def sync(
     """Catch up: log what MLflow does not have yet, with its files and the registered model."""
     from aegis.operations.mirroring import only_mirror
     from aegis.store.home import Home
-    from aegis.store.tracking import Mirror, shown
+    from aegis.store.tracked import shown
+    from aegis.store.tracking import Mirror
 
     home = Home.from_environment()
     with only_mirror(home):
@@ -44,7 +45,8 @@ def sync(
 def status(as_json: AsJson = False) -> None:
     """Which runs MLflow does not have to their end, and how many events are to come."""
     from aegis.store.home import Home
-    from aegis.store.tracking import Mirror, shown
+    from aegis.store.tracked import shown
+    from aegis.store.tracking import Mirror
 
     mirror = Mirror.from_settings(Home.from_environment())
     behind = mirror.behind()

@@ -106,6 +106,7 @@ class Listening:
             timeout_keep_alive=5,
             timeout_graceful_shutdown=3,
             server_header=False,
+            proxy_headers=False,  # where a client is, it does not say itself
             date_header=False,
             **tls,
         )

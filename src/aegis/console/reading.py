@@ -9,6 +9,7 @@ reason. Nothing is remembered between two questions but the documents of finishe
 from __future__ import annotations
 
 import json
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,12 +20,12 @@ from typing import Any
 from aegis import states
 from aegis.errors import BadInput
 from aegis.plan import Plan
-from aegis.report.result import history_of, span
+from aegis.report.result import Record, history_of, span
 from aegis.states import Failed, Idle, Terminated
 from aegis.store.home import Home
 from aegis.store.journal import Journal, StoredRun
 
-KEPT = 64
+KEPT, TOLD = 64, 4
 NOT_YET = "the run has not ended"
 ENDED = frozenset({"completed", "stopped", "aborted", "refused", "failed"})
 
@@ -71,6 +72,8 @@ class Reading:
     def __init__(self, home: Home) -> None:
         self.home = home
         self._finished: OrderedDict[str, tuple[int, dict[str, Any]]] = OrderedDict()
+        self._told: OrderedDict[str, list[Record]] = OrderedDict()
+        self._telling = threading.Lock()
 
     @contextmanager
     def journal(self) -> Iterator[Journal]:
@@ -145,7 +148,7 @@ class Reading:
         if found is not None:
             return found
         with self.journal() as journal:
-            return _unfinished(journal, self._known(journal, run))
+            return _unfinished(journal, self._known(journal, run), self._records(journal, run))
 
     def _result(self, run: str) -> dict[str, Any] | None:
         if "/" in run or "\\" in run or run.startswith("."):
@@ -169,6 +172,16 @@ class Reading:
         if "/" in run or "\\" in run or run.startswith("."):
             raise NotFound(f"{run!r:.60} is no name of a run")
         return self._where(run).parent
+
+    def _records(self, journal: Journal, run: str) -> list[Record]:
+        """All events of a run. They are only ever added to, so each is read once."""
+        with self._telling:
+            found = self._told.setdefault(run, [])
+            found += journal.events(run, found[-1][0] if found else 0)
+            self._told.move_to_end(run)
+            while len(self._told) > TOLD:
+                self._told.popitem(last=False)
+            return list(found)
 
     def _where(self, run: str) -> Path:
         path = self.home.results(run) / "result.json"
@@ -238,17 +251,16 @@ def _rounds(stored: StoredRun, plan: Plan) -> int:
     return int(getattr(progress, "rounds", None) or plan.federated.num_rounds or 0)
 
 
-def _unfinished(journal: Journal, run: str) -> dict[str, Any]:
+def _unfinished(journal: Journal, run: str, records: list[Record]) -> dict[str, Any]:
     stored = journal.run(run)
     plan = Plan.from_json(stored.plan_json)
-    records = journal.events(run)
     history = history_of(records)
     joined = [event for _, _, event in records if event["event"] == "HospitalJoined"]
     scored = next((one for one in reversed(history) if one["global"].get("accuracy")), None)
     status = status_of(stored)
     names = list(dict.fromkeys(event["hospital"] for event in joined))
     latest = {event["hospital"]: event for event in joined}
-    absent = {
+    absent: dict[str, Any] = {
         "pooled": None,
         "mean_local": None,
         "comparison": None,

@@ -2,7 +2,7 @@
 
 A hospital's ledger is the hospital's: a coordinator hears its total when the run has ended, and
 nothing in between. The hospitals of a simulation keep theirs under the run's folder, so there each
-charge is known with its round, and what it came to so far. Where nothing is known there is a reason.
+charge is known with its round, and what it came to so far. What is not known has a reason.
 """
 
 from __future__ import annotations

@@ -38,10 +38,13 @@ START_S = 60.0
 
 @dataclass
 class Together:
-    """A running federation. ``processes`` by hospital; kill and ``start`` them as you like."""
+    """A running federation. ``processes`` by hospital; kill and ``start`` them as you like. The
+    coordinator's window is at ``url``, and ``token`` opens it."""
 
     coordinator: Coordinator
     folders: Mapping[str, HospitalFolder]
+    url: str = ""
+    token: str = ""
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start(self, hospital: str) -> None:
@@ -104,7 +107,7 @@ def together(
                 name: _hospital(coordinator, office, name, data, listening.port)
                 for name, data in registered.items()
             }
-            found = Together(coordinator, folders)
+            found = Together(coordinator, folders, listening.url, token)
             try:
                 if started:
                     told(f"starting {len(folders)} hospitals, each a process of its own")

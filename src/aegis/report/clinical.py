@@ -247,8 +247,8 @@ def _meaning(
     return (
         Claim(hundred.sentence, "Other thresholds", "/technical", "usefulness"),
         Claim(
-            f"To compare, without any model: acting on all 100 finds all {found + missed} and gives "
-            f"{alarms + left} false alarms; acting on nobody misses all {found + missed}.",
+            f"To compare, without any model: acting on all 100 finds all {found + missed} and "
+            f"gives {alarms + left} false alarms; acting on nobody misses all {found + missed}.",
             "Is it worth it?",
             "/technical",
             "usefulness",

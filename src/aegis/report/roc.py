@@ -6,6 +6,7 @@ those of its table of thresholds: the curve is drawn through these, and says so.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -93,7 +94,7 @@ def roc(result: Mapping[str, Any], chosen: Decisions | None = None) -> Curve | N
         sure = f" (95{NBSP}% interval {score(pair[0])} to {score(pair[1])})" if pair else ""
         said = (
             f"AUC {score(auc)}{sure}: of two patients, one with the condition and one without, the "
-            f"model gives the first the higher chance in {round(100 * auc)} of 100 cases."
+            f"model gives the first the higher chance in {math.floor(100 * auc)} of 100 cases."
         )
     labels = UNIT.labels(lambda v: f"{100 * v:.0f}{NBSP}%")
     return Curve(

@@ -105,7 +105,7 @@ def _compared(
         for name, site in finished.sites.items()
     }
     tuned = {name: own.logits for name, own in personal.items()}
-    compared = compare(finished.study, finished.sites, used, told, tuned)
+    compared = compare(_as_long(finished), finished.sites, used, told, tuned)
     for row in compared["comparison"]["hospitals"]:
         own, site = personal[row["name"]], finished.sites[row["name"]]
         row["personal"] = describe_personal(own, used[row["name"]], site)
@@ -113,6 +113,16 @@ def _compared(
     for hospital in found["hospitals"]:
         hospital["local"] = local.get(hospital["name"])
     return compared
+
+
+def _as_long(finished: Finished) -> Study:
+    """What models are compared by: after a stop they are trained for no more rounds than the
+    federation had, so that like is compared with like."""
+    study, final = finished.study, finished.final
+    if final.status != "stopped" or study.plan.federated.num_rounds is None:
+        return study
+    rounds = max(1, final.progress.round)
+    return Study(study.plan.edited({"federated.num_rounds": rounds}), study.schema)
 
 
 def _audited(
@@ -123,7 +133,7 @@ def _audited(
     if why is None:
         told("attacking the model")
         progress = finished.final.progress
-        fitted = Fitted(finished.study, progress.preparation, progress.weights)
+        fitted = Fitted(_as_long(finished), progress.preparation, progress.weights)
         try:
             made = audit_run(finished.sites, fitted, found["privacy"])
         except BadInput as error:

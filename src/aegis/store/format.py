@@ -19,7 +19,7 @@ from pathlib import Path
 
 from aegis.errors import BadInput, RunAborted
 from aegis.store.home import Home
-from aegis.store.postgres import server_of
+from aegis.store.postgres import pointer, server_of
 
 FORMAT = 2
 
@@ -119,8 +119,9 @@ def migrate(home: Home) -> Migrated:
     disk does not let it; the root is then what it was."""
     if not home.database.exists():
         raise BadInput(f"{home.root} holds no database", way_out="Set AEGIS_HOME to its data root")
-    if (server := server_of(home.database)) is not None:
-        server.close()  # it has but one format so far, and opening it checked that
+    if pointer(home.database) is not None:
+        if (server := server_of(home.database)) is not None:
+            server.close()  # it has but one format so far, and opening it checked that
         return Migrated(FORMAT, FORMAT, None)
     try:
         db = sqlite3.connect(home.database, isolation_level=None, timeout=30)

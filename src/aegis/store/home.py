@@ -22,13 +22,14 @@ FOLDERS = ("models", "backups", "experiments", "logs", "results")
 
 
 def setting(name: str) -> str:
-    """A setting from the environment, else from the file .env in this folder, else empty."""
-    said = os.environ.get(name) or ""
-    if not said and os.path.exists(".env"):
+    """A setting from the environment, else from the file .env in this folder, else empty. A
+    variable that is there and empty switches off what .env says."""
+    said = os.environ.get(name)
+    if said is None and os.path.exists(".env"):
         from dotenv import dotenv_values
 
-        said = dotenv_values(".env").get(name) or ""
-    return said.strip()
+        said = dotenv_values(".env").get(name)
+    return (said or "").strip()
 
 
 @dataclass(frozen=True)

@@ -138,13 +138,22 @@ class Server:
                 f"Correct {URL}",
             )
         if held is None and said["root"] != mine:
+            said["id"] = self._adopted(mine, said["root"], path)
+        self.execute("COMMIT")
+        self.identity = said["id"]
+
+    def _adopted(self, mine: str, before: str, path: Path) -> str:
+        """An empty journal that another data root began gets a new id: only one of them has it."""
+        if self._one("SELECT count(*) FROM runs") != (0,):
             raise BadInput(
-                f"{self.place} holds the journal of another data root ({said['root']})",
+                f"{self.place} holds the journal of another data root ({before})",
                 f"each has its own; {path.parent} has none yet",
                 "Name another database, or a schema of its own: ?options=-csearch_path%3DNAME",
             )
-        self.execute("COMMIT")
-        self.identity = said["id"]
+        identity = secrets.token_hex(16)
+        self.execute("UPDATE about SET value=? WHERE name='id'", (identity,))
+        self.execute("UPDATE about SET value=? WHERE name='root'", (mine,))
+        return identity
 
     @property
     def in_transaction(self) -> bool:

@@ -2,10 +2,9 @@
 
 The journal already holds every event of every run, so nothing is queued: the mirror reads the
 events after its bookmark, logs them, and moves the bookmark. A server that is gone, hangs or fails
-costs a run nothing; when it is back the mirror goes on where it stood. What is logged twice because
-a bookmark was lost is logged with the event's own time and so is the same point again.
-
-Of hospitals only that is logged which the events carry: what their policies released.
+costs a run nothing; when it is back the mirror goes on where it stood. The bookmark is kept here
+and in MLflow, as a tag; what a crash between the two logs again has the event's own time, and for
+a database is the same point.
 """
 
 from __future__ import annotations
@@ -18,15 +17,15 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from aegis.errors import AegisError, BadInput, MissingExtra, RunAborted
 from aegis.plan import Plan
+from aegis.store import served
 from aegis.store.home import Home, setting, write_whole
 from aegis.store.journal import Journal, StoredRun
+from aegis.store.tracked import figures, milliseconds, parameters, shown, words
 from aegis.version import __version__
 
 URI = "MLFLOW_TRACKING_URI"
@@ -42,7 +41,8 @@ _WAITING = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "GIT_PYTHON_REFRESH": "quiet",
 }
-_MOST_TEXT, _AT_ONCE = 500, 100
+_AT_ONCE = 100
+_BOOKMARK = "aegis.after"
 _STATUS = {"completed": "FINISHED", "stopped": "KILLED", "aborted": "FAILED"}
 _FILES = ("result.json", "plan.json", "privacy_statement.json", "privacy_statement.html")
 
@@ -117,7 +117,11 @@ class Mirror:
         plan, mark = Plan.from_json(stored.plan_json), dict(self._of(run))
         self._connected()
         if "id" not in mark:
-            mark |= {"id": self._begun(run, stored.started, row), "after": 0}
+            mark |= self._begun(run, stored.started, row)
+            mark["ended"] = any(
+                number <= mark["after"] and event["event"] == "ModelStored"
+                for number, _, event in journal.events(run)
+            )
             self._mark(run, mark)
         if not mark.get("plan"):
             self._log(mark["id"], params=parameters(plan, row["plan_sha256"]))
@@ -136,13 +140,14 @@ class Mirror:
         tags: dict[str, str] = {}
         for _, time, event in records:
             for name, value, step in figures(event):
-                metrics.append((name, value, _milliseconds(time), step))
+                metrics.append((name, value, milliseconds(time), step))
             tags |= words(event)
+        tags[_BOOKMARK] = str(records[-1][0])
         self._log(mlflow_run, metrics=metrics, tags=tags)
         for _, time, event in records:
             if event["event"] == "RunEnded":
                 self._client.set_terminated(
-                    mlflow_run, _STATUS.get(event["status"], "FAILED"), _milliseconds(time)
+                    mlflow_run, _STATUS.get(event["status"], "FAILED"), milliseconds(time)
                 )
 
     def _log(
@@ -165,15 +170,16 @@ class Mirror:
             told = [RunTag(name, value) for name, value in tags.items()]
             client.log_batch(mlflow_run, tags=told)
 
-    def _begun(self, run: str, started: str, row: Mapping[str, Any]) -> str:
-        """The MLflow run of this run: the one that is there, or a new one."""
+    def _begun(self, run: str, started: str, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The MLflow run of this run and how far it has got: the one there is, or a new one."""
         client = self._connected()
         known = client.search_runs([self._experiment], f"tags.`aegis.run` = '{run}'", max_results=1)
         if known:
-            return str(known[0].info.run_id)
+            after = known[0].data.tags.get(_BOOKMARK, "0")
+            return {"id": str(known[0].info.run_id), "after": int(after) if after.isdigit() else 0}
         tags = {"aegis.run": run, "aegis.task": str(row["task"]), "aegis.version": __version__}
-        made = client.create_run(self._experiment, _milliseconds(started), tags, run)
-        return str(made.info.run_id)
+        made = client.create_run(self._experiment, milliseconds(started), tags, run)
+        return {"id": str(made.info.run_id), "after": 0}
 
     def _files(self, run: str, mlflow_run: str, journal: Journal) -> None:
         """Result, plan, card and privacy statement; and the model, registered once."""
@@ -257,83 +263,6 @@ class Mirror:
         write_whole(self._path, json.dumps(self._marks, indent=0).encode())
 
 
-def parameters(plan: Plan, sha256: str) -> dict[str, str]:
-    """The plan's keys as MLflow's parameters."""
-    found = {key: _text(value) for key, value in plan.values.items()}
-    return {"plan_sha256": sha256, **found}
-
-
-def figures(event: Mapping[str, Any]) -> Iterator[tuple[str, float, int]]:
-    """(name, value, round) of what an event says in numbers."""
-    match event["event"]:
-        case "RoundClosed":
-            step = int(event["round"])
-            yield from _numbers(event["metrics"], "", step)
-            for hospital, metrics in event["hospitals"].items():
-                yield from _numbers(metrics, f"hospital.{hospital}.", step)
-            yield "absent", float(len(event["absent"])), step
-            yield "learning_rate", float(event["learning_rate"]), step
-        case "RoundAggregated":
-            step = int(event["round"])
-            yield from _numbers(
-                {"change_norm": event["change_norm"], "hospitals": len(event["hospitals"])},
-                "",
-                step,
-            )
-        case "BudgetSpent":
-            yield from _numbers({"epsilon": event["epsilon"]}, f"hospital.{event['hospital']}.", 0)
-        case "MembershipAudited":
-            yield from _numbers({"membership_auc": event["auc"]}, "", 0)
-        case "FairnessAssessed":
-            yield "fairness_violations", float(len(event["violations"])), 0
-        case _:
-            return
-
-
-def words(event: Mapping[str, Any]) -> dict[str, str]:
-    """What an event says in words, as MLflow's tags."""
-    match event["event"]:
-        case "RunEnded":
-            found = {"aegis.status": event["status"], "aegis.reason": event["reason"]}
-        case "ModelStored":
-            found = {"aegis.model_sha256": event["model_sha256"], "aegis.parent": event["parent"]}
-        case "MembershipAudited":
-            found = {"aegis.membership_audit": event["verdict"]}
-        case _:
-            return {}
-    return {name: _text(value) for name, value in found.items() if value}
-
-
-def shown(uri: str) -> str:
-    """The address for people and file names: never its password."""
-    parts = urlsplit(uri)
-    if parts.username is None and parts.password is None:
-        return uri
-    host = parts.hostname or ""
-    place = f"{host}:{parts.port}" if parts.port else host
-    return urlunsplit((parts.scheme, place, parts.path, parts.query, ""))
-
-
-class Served:
-    """What ``mlflow.pyfunc.load_model`` gives: rows in, classes out."""
-
-    def __init__(self, path: str) -> None:
-        from aegis.store.predictor import load
-
-        self.predictor = load(path)
-
-    def predict(self, rows: Any, params: Mapping[str, Any] | None = None) -> Any:
-        return self.predictor.predict(rows)
-
-    def predict_proba(self, rows: Any) -> Any:
-        return self.predictor.predict_proba(rows)
-
-
-def _load_pyfunc(path: str) -> Served:
-    """MLflow calls this by name; the file holds numbers and words, no code."""
-    return Served(path)
-
-
 def _pack(folder: Path, registry: Any, run: str, mlflow_run: str) -> None:
     """A model as MLflow knows it: a safetensors file, and who reads it."""
     from mlflow.models import Model
@@ -346,28 +275,11 @@ def _pack(folder: Path, registry: Any, run: str, mlflow_run: str) -> None:
     model = Model(artifact_path="model", run_id=mlflow_run)
     model.add_flavor(
         "python_function",
-        loader_module=__name__,
+        loader_module=served.__name__,
         data="model.safetensors",
         python_version=platform.python_version(),
     )
     model.save(str(folder / "MLmodel"))
-
-
-def _numbers(
-    metrics: Mapping[str, Any], before: str, step: int
-) -> Iterator[tuple[str, float, int]]:
-    for name, value in metrics.items():
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            yield before + name, float(value), step
-
-
-def _text(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, default=str)
-    return text if len(text) <= _MOST_TEXT else text[: _MOST_TEXT - 3] + "..."
-
-
-def _milliseconds(time: str) -> int:
-    return int(datetime.fromisoformat(time).timestamp() * 1000)
 
 
 def _results(home: Home, stored: StoredRun) -> Path:

@@ -59,7 +59,7 @@ def test_the_number_of_numbers_is_the_models(desk):
     assert found.rounds > 1
     said = dict(facts(desk, plan, desk.policy, rows_of(desk)))
     assert "5 numbers a round" in said["Leaves"]
-    assert "150 rows, 4 columns" in said["Uses"]
+    assert "150\xa0rows, 4\xa0columns" in said["Uses"]
 
 
 def test_approving_counts_for_one_run_and_is_signed(window, desk):

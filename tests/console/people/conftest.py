@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -68,7 +69,12 @@ def came(door: Door, name: str, *roles: Role, hospital: str | None = None) -> st
     return name
 
 
-def behind(door: Door) -> FastAPI:
+@cache
+def _shared() -> FastAPI:
+    return behind(None)
+
+
+def behind(door: Door | None) -> FastAPI:
     """A small app of the same make as a console's."""
     app = FastAPI()
     app.state.window = Window("coordinator", (("Now", (("/", "Overview"),)),))
@@ -128,7 +134,9 @@ def behind(door: Door) -> FastAPI:
 
 def browser(door: Door, **options: Any) -> TestClient:
     """A browser without anybody in it. It follows no redirects, so that each answer is seen."""
-    guard = Guard(behind(door), door, uploads=("/upload",), **options)
+    app = _shared()
+    app.state.door = door  # one app serves one test after the other
+    guard = Guard(app, door, uploads=("/upload",), **options)
     return TestClient(
         guard,
         AT,

@@ -61,7 +61,7 @@ def test_the_name_of_an_invitation_cannot_be_changed_by_whoever_has_the_link(doo
     came(door, "root", Role.ADMIN)
     token = door.accounts.add("ana", [Role.VIEWER], "root")
     assert door.accounts.welcome(token, "root", PASSWORD).name == "ana"
-    assert door.accounts.check("root", PASSWORD) is not None
+    assert door.proofs.check("root", PASSWORD) is not None
 
 
 def test_the_file_holds_no_link_no_session_no_password_and_is_its_owners_alone(door):
@@ -79,7 +79,7 @@ def test_the_file_holds_no_link_no_session_no_password_and_is_its_owners_alone(d
 
 def test_only_what_fits_opens(door):
     came(door, "ana")
-    assert door.accounts.check("ana", PASSWORD).name == "ana"
+    assert door.proofs.check("ana", PASSWORD).name == "ana"
     for name, password in (
         ("ana", PASSWORD + " "),
         ("ana", ""),
@@ -88,25 +88,25 @@ def test_only_what_fits_opens(door):
         ("", ""),
         ("*", PASSWORD),
     ):
-        assert door.accounts.check(name, password) is None
+        assert door.proofs.check(name, password) is None
 
 
 def test_an_invited_person_without_a_password_cannot_come_in_by_an_empty_one(door):
     door.accounts.add("ana", [Role.VIEWER], "root")
     for password in ("", "nobody has this one"):
-        assert door.accounts.check("ana", password) is None
+        assert door.proofs.check("ana", password) is None
 
 
 def test_a_reset_takes_every_way_in(door):
     came(door, "ana")
     session, given = door.sessions.open("ana"), door.tokens.login("ana")
     token = door.accounts.reset("ana", "root")
-    assert door.accounts.check("ana", PASSWORD) is None
+    assert door.proofs.check("ana", PASSWORD) is None
     assert door.sessions.find(session) is None
     with pytest.raises(Exception, match="revoked"):
         door.tokens.person_of(given.access)
     door.accounts.welcome(token, "", PASSWORD + " again")
-    assert door.accounts.check("ana", PASSWORD + " again") is not None
+    assert door.proofs.check("ana", PASSWORD + " again") is not None
 
 
 def test_nobody_changes_the_own_roles_or_account(door):
@@ -175,18 +175,18 @@ def test_a_provider_never_opens_the_account_of_a_name(door):
     assert door.accounts.find("ana").roles == {Role.ADMIN}
     with pytest.raises(BadInput, match="single sign-on"):
         door.accounts.reset("ana-3", "root")
-    assert door.accounts.check("ana-3", "") is None
+    assert door.proofs.check("ana-3", "") is None
 
 
 def test_an_unknown_name_takes_as_long_as_a_known_one(door):
     """At the library's own cost, where a difference would be told over a network."""
     door.accounts.passwords = Passwords()
     came(door, "ana")
-    door.accounts.check("nobody", PASSWORD)
+    door.proofs.check("nobody", PASSWORD)
 
     def seconds(name: str) -> float:
         began = time.process_time()
-        assert door.accounts.check(name, "wrong wrong wrong") is None
+        assert door.proofs.check(name, "wrong wrong wrong") is None
         return time.process_time() - began
 
     pairs = [(seconds("ana"), seconds("nobody")) for _ in range(3)]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import http.client
+import json
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aegis.console.listening import Listening
 from aegis.console.people.door import Wait
+from aegis.console.people.guard import Guard
 from aegis.console.people.limits import (
     LOGINS,
     LONGEST_WAIT_S,
@@ -15,7 +20,7 @@ from aegis.console.people.limits import (
     Logins,
     place,
 )
-from tests.console.people.conftest import PASSWORD, Clock, browser, came
+from tests.console.people.conftest import PASSWORD, Clock, behind, browser, came
 
 
 @given(st.lists(st.floats(0, 20), min_size=1, max_size=200), st.integers(1, 60))
@@ -127,3 +132,18 @@ def test_an_address_is_counted_as_one_customer():
     assert place("testclient") == "testclient"
     assert place("") == "?"
     assert len(place("x" * 1000)) == 64
+
+
+def test_a_client_does_not_say_itself_where_it_comes_from(door):
+    """Over a real socket: a made-up address would be a fresh five tries."""
+    came(door, "ana")
+    body = json.dumps({"name": "ana", "password": "wrong wrong wrong"})
+    codes = []
+    with Listening(Guard(behind(door), door), "127.0.0.1", 0, None) as listening:
+        for number in range(LOGINS + 1):
+            line = http.client.HTTPConnection("127.0.0.1", listening.port, timeout=10)
+            made_up = {"X-Forwarded-For": f"192.0.2.{number}", "Forwarded": f"for=192.0.2.{number}"}
+            line.request("POST", "/api/token", body, made_up | {"Content-Type": "application/json"})
+            codes.append(line.getresponse().status)
+            line.close()
+    assert codes == [401] * LOGINS + [429]

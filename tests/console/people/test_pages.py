@@ -68,7 +68,7 @@ def send(client, path, **form):
 
 def test_every_page_is_plain_labelled_and_without_style(door, root):
     came(door, "ana", Role.RESEARCHER)
-    door.accounts.begin_second_factor("root")
+    door.proofs.begin_second_factor("root")
     for path in ("/login", "/account", "/account/second-factor", "/people", "/welcome?token=x"):
         check_page(root.get(path).text)
     link = door.accounts.add("ben", [Role.VIEWER], "root")
@@ -144,7 +144,7 @@ def test_whoever_changes_the_password_ends_every_other_way_in(door):
     assert there.get("/").status_code == 303
     head = {"Authorization": f"Bearer {given_token.access}"}
     assert there.get("/", headers=head).status_code == 401
-    assert door.accounts.check("ana", NEW) is not None
+    assert door.proofs.check("ana", NEW) is not None
 
 
 def test_a_stolen_session_does_not_guess_the_password(door):
@@ -155,7 +155,7 @@ def test_a_stolen_session_does_not_guess_the_password(door):
     assert "too many tries" in said[-1].text
     right = send(thief, "/account/password", old=PASSWORD, new=NEW, again=NEW)
     assert right.status_code == 422
-    assert door.accounts.check("ana", NEW) is None
+    assert door.proofs.check("ana", NEW) is None
 
 
 def test_a_second_factor_is_set_up_asked_for_and_taken_away(door, clock):
@@ -180,7 +180,7 @@ def test_a_second_factor_is_set_up_asked_for_and_taken_away(door, clock):
     assert other.post("/login", data=form, headers=FROM_HERE).status_code == 303
     assert send(client, "/account/second-factor/end", password="x").status_code == 422
     assert send(client, "/account/second-factor/end", password=PASSWORD).status_code == 303
-    assert door.accounts.check("ana", PASSWORD) is not None
+    assert door.proofs.check("ana", PASSWORD) is not None
 
 
 def test_sessions_are_listed_and_ended_but_only_ones_own(door):
@@ -267,4 +267,4 @@ def test_an_accounts_page_is_not_for_a_token(door):
     assert client.get("/account", headers=head).status_code == 403
     data = {"old": PASSWORD, "new": NEW, "again": NEW}
     assert client.post("/account/password", data=data, headers=head).status_code == 403
-    assert door.accounts.check("ana", PASSWORD) is not None
+    assert door.proofs.check("ana", PASSWORD) is not None

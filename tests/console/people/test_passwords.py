@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from aegis.console.people.passwords import LONGEST, Passwords, checked, strength
 from aegis.errors import BadInput
-from tests.console.people.conftest import CHEAP
+from tests.console.people.conftest import CHEAP, PASSWORD, came
 
 LETTERS = st.characters(min_codepoint=33, max_codepoint=126)
 WEAK = [
@@ -84,10 +84,27 @@ def test_the_cost_is_the_librarys_own_and_cheaper_hashes_are_made_anew(door):
 
 
 def test_an_outdated_hash_is_replaced_at_the_next_login(door):
-    from tests.console.people.conftest import PASSWORD, came
-
     came(door, "ana")
     door.accounts.passwords = Passwords((2, 16, 1))
-    assert door.accounts.check("ana", PASSWORD) is not None
+    assert door.proofs.check("ana", PASSWORD) is not None
     (stored,) = door.accounts.book.row("SELECT password FROM people")
     assert "m=16,t=2" in stored
+
+
+def test_a_password_that_was_reset_meanwhile_is_not_written_back(door):
+    came(door, "ana")
+    hashed = Passwords((2, 16, 1)).hashed
+
+    class Slow(Passwords):
+        def hashed(self, password: str) -> str:
+            door.accounts.reset("ana", "root")
+            return hashed(password)
+
+    door.accounts.passwords = Slow((2, 16, 1))
+    door.proofs.check("ana", PASSWORD)
+    assert door.accounts.book.row("SELECT password FROM people") == ("",)
+    door.accounts.passwords = Passwords(CHEAP)
+    door.accounts.welcome(door.accounts.reset("ana", "root"), "", PASSWORD)
+    door.accounts.passwords = Slow(CHEAP)
+    with pytest.raises(BadInput, match="was reset"):
+        door.proofs.change_password("ana", PASSWORD + " and more")

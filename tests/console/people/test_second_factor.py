@@ -50,48 +50,48 @@ def test_a_code_opens_once_and_older_ones_not_at_all(door, clock):
     clock.now += 60
     before = code(secret, clock.now - STEP_S)
     now = code(secret, clock.now)
-    assert door.accounts.check("ana", PASSWORD) is None
-    assert door.accounts.check("ana", PASSWORD, "000000" if now != "000000" else "111111") is None
-    assert door.accounts.check("ana", PASSWORD, f"{now[:3]} {now[3:]}") is not None
-    assert door.accounts.check("ana", PASSWORD, now) is None
-    assert door.accounts.check("ana", PASSWORD, before) is None
+    assert door.proofs.check("ana", PASSWORD) is None
+    assert door.proofs.check("ana", PASSWORD, "000000" if now != "000000" else "111111") is None
+    assert door.proofs.check("ana", PASSWORD, f"{now[:3]} {now[3:]}") is not None
+    assert door.proofs.check("ana", PASSWORD, now) is None
+    assert door.proofs.check("ana", PASSWORD, before) is None
     clock.now += STEP_S
-    assert door.accounts.check("ana", PASSWORD, code(secret, clock.now)) is not None
+    assert door.proofs.check("ana", PASSWORD, code(secret, clock.now)) is not None
 
 
 def test_the_code_that_set_it_up_does_not_open_as_well(door, clock):
     secret = _set_up(door, clock)
-    assert door.accounts.check("ana", PASSWORD, code(secret, clock.now)) is None
+    assert door.proofs.check("ana", PASSWORD, code(secret, clock.now)) is None
 
 
 def test_a_recovery_code_opens_once_however_it_is_typed(door, clock):
     codes = _set_up(door, clock, want_codes=True)
     assert len(set(codes)) == 10
     typed = codes[3].upper().replace("-", " ")
-    assert door.accounts.check("ana", PASSWORD, typed) is not None
-    assert door.accounts.check("ana", PASSWORD, codes[3]) is None
-    assert door.accounts.check("ana", PASSWORD, codes[4]) is not None
-    assert door.accounts.check("ana", "wrong wrong wrong", codes[5]) is None
-    assert door.accounts.check("ana", PASSWORD, codes[5]) is not None  # it was not used up
+    assert door.proofs.check("ana", PASSWORD, typed) is not None
+    assert door.proofs.check("ana", PASSWORD, codes[3]) is None
+    assert door.proofs.check("ana", PASSWORD, codes[4]) is not None
+    assert door.proofs.check("ana", "wrong wrong wrong", codes[5]) is None
+    assert door.proofs.check("ana", PASSWORD, codes[5]) is not None  # it was not used up
     came(door, "ben")
-    assert door.accounts.check("ben", PASSWORD, codes[6]) is not None  # who has none needs none
-    assert door.accounts.check("ana", PASSWORD, codes[6]) is not None
+    assert door.proofs.check("ben", PASSWORD, codes[6]) is not None  # who has none needs none
+    assert door.proofs.check("ana", PASSWORD, codes[6]) is not None
 
 
 def test_a_wrong_first_code_sets_nothing_up(door):
     came(door, "ana")
-    secret = door.accounts.begin_second_factor("ana")
-    assert door.accounts.begin_second_factor("ana") == secret
+    secret = door.proofs.begin_second_factor("ana")
+    assert door.proofs.begin_second_factor("ana") == secret
     with pytest.raises(BadInput, match="does not fit"):
-        door.accounts.confirm_second_factor("ana", "12345")
+        door.proofs.confirm_second_factor("ana", "12345")
     assert not door.accounts.find("ana").second_factor
-    assert door.accounts.check("ana", PASSWORD) is not None
+    assert door.proofs.check("ana", PASSWORD) is not None
 
 
 def test_without_having_begun_no_code_fits(door):
     came(door, "ana")
     with pytest.raises(BadInput):
-        door.accounts.confirm_second_factor("ana", "000000")
+        door.proofs.confirm_second_factor("ana", "000000")
 
 
 def test_the_address_is_what_an_application_reads():
@@ -103,8 +103,8 @@ def test_the_address_is_what_an_application_reads():
 
 def test_the_picture_is_the_librarys_drawing_and_without_it_there_is_none(monkeypatch):
     class Made:
-        def svg_inline(self, **options: object) -> str:
-            return "<svg/>"
+        def svg_data_uri(self, **options: object) -> str:
+            return "data:image/svg+xml,x"
 
     class Segno:
         @staticmethod
@@ -116,11 +116,11 @@ def test_the_picture_is_the_librarys_drawing_and_without_it_there_is_none(monkey
     assert second_factor.picture("otpauth://x") is None
     monkeypatch.setattr(second_factor, "find_spec", lambda name: object())
     monkeypatch.setitem(sys.modules, "segno", Segno)
-    assert second_factor.picture("otpauth://x") == "<svg/>"
+    assert second_factor.picture("otpauth://x") == "data:image/svg+xml,x"
 
 
 def _set_up(door, clock, want_codes=False):
     came(door, "ana")
-    secret = door.accounts.begin_second_factor("ana")
-    codes = door.accounts.confirm_second_factor("ana", code(secret, clock.now))
+    secret = door.proofs.begin_second_factor("ana")
+    codes = door.proofs.confirm_second_factor("ana", code(secret, clock.now))
     return codes if want_codes else secret

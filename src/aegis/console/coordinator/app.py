@@ -55,13 +55,13 @@ GROUPS = (
     ("Trust", (("/privacy", "Privacy"), ("/audit", "Audit log"))),
 )
 ROUTERS: tuple[APIRouter, ...] = (
+    api_training.router,  # what is asked most comes first
+    api_state.router,
     assets.router,
     live.router,
     *people_pages.routers(),
     api_federation.router,
     api_asking.router,
-    api_training.router,
-    api_state.router,
     page_docs.router,
     page_overview.router,
     page_agents.router,

@@ -182,6 +182,7 @@ def questions(home: Home, sight: Sight, most: int = 50) -> tuple[int, list[dict[
             answered, refused = list(one["answered"]), dict(one["refused"])
             found.append(
                 {
+                    "broken": False,
                     "time": one["time"],
                     "task": one["task"],
                     "asked": _asked(one["question"]),

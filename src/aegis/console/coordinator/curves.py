@@ -61,7 +61,8 @@ class Beside:
 
 def figures(rows: Sequence[Mapping[str, Any]], spending: Spending) -> tuple[Figure, ...]:
     """``rows`` as ``rounds_of`` makes them."""
-    unscored = "no round was scored" if rows else "no round has been closed yet"
+    unclosed = "" if rows else "no round has been closed yet"
+    unscored = unclosed or "no round was scored"
 
     def plain(value: float) -> str:
         return f"{value:.6g}"
@@ -70,7 +71,7 @@ def figures(rows: Sequence[Mapping[str, Any]], spending: Spending) -> tuple[Figu
         _figure("log_loss", "Log-loss", rows, plain, unscored),
         _figure("auc", "AUC", rows, plain, unscored),
         _figure("accuracy", "Accuracy", rows, lambda v: tick("accuracy", v), unscored),
-        _figure("learning_rate", "Learning rate", rows, plain, "no round has been closed yet"),
+        _figure("learning_rate", "Learning rate", rows, plain, unclosed),
         _figure(
             "epsilon",
             (
@@ -102,7 +103,10 @@ def _figure(
     points = [(float(row["round"]), row[key]) for row in rows if row[key] is not None]
     if not points:
         return Figure(title, None, None, absent or "it is not recorded")
-    exact = (lambda v: said(key, v)) if key in METRICS else (lambda v: f"{v:.4g}")
+
+    def exact(value: float) -> str:
+        return said(key, value) if key in METRICS else f"{value:.4g}"
+
     (first, start), (last, end) = points[0], points[-1]
     finding = f"{exact(start)} after round {first:.0f}"
     if len(points) > 1:
@@ -127,7 +131,7 @@ def _spaced(points: Sequence[Point], most: int = MOST_ROWS) -> list[Point]:
 
 def metric_of(asked: str | None) -> str:
     """The metric of that name, AUC for any other."""
-    return asked if asked in METRIC_NAMES else "auc"
+    return asked if asked is not None and asked in METRIC_NAMES else "auc"
 
 
 def beside(seen: Mapping[str, Any], metric: str) -> Beside:
@@ -209,7 +213,7 @@ def _table(
     metric: str,
 ) -> Table:
     best = min if metric == "log_loss" else max
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name in ranked[:MOST_HOSPITALS]:
         points = lines[name]
         at, value = best(points, key=lambda point: point[1])
@@ -247,9 +251,9 @@ def explored(
     lines = _by_hospital(document, metric) if all_hospitals else {}
     together: dict[float, list[float]] = {}
     for points in lines.values():
-        for at, value in points:
-            together.setdefault(at, []).append(value)
-    rows = []
+        for point in points:
+            together.setdefault(point[0], []).append(point[1])
+    rows: list[tuple[float, float, float | None]] = []
     for closed in map(mapping, sequence(document.get("history"))):
         at, value = number(closed.get("round")), number(mapping(closed.get("global")).get(metric))
         if at is not None and value is not None:
@@ -257,8 +261,8 @@ def explored(
             rows.append((at, value, sum(mine) / len(mine) if mine else None))
     if len(rows) < 2:
         return None, None
-    series, columns = ["Shared model, all patients"], [[row[0] for row in rows]]
-    data: list[list[Any]] = [*columns, [row[1] for row in rows]]
+    series = ["Shared model, all patients"]
+    data: list[list[Any]] = [[row[0] for row in rows], [row[1] for row in rows]]
     if any(row[2] is not None for row in rows):
         series.append("Mean of hospitals")
         data.append([row[2] for row in rows])
@@ -269,10 +273,13 @@ def explored(
         (("Round", False), *((label, True) for label in series)),
         tuple(
             (
-                f"{at:.0f}",
-                *("not measured" if v is None else said(metric, v) for v in values[: len(series)]),
+                f"{row[0]:.0f}",
+                *(
+                    "not measured" if v is None else said(metric, v)
+                    for v in row[1 : 1 + len(series)]
+                ),
             )
-            for at, *values in kept
+            for row in kept
         ),
         "" if len(kept) == len(rows) else f"{len(kept)} of {len(rows):,} rounds are shown.",
     )

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from aegis.console.coordinator.desk import Desk
+from aegis.console.coordinator.rounds import page_number
 from aegis.console.reading import ENDED, Line, Reading
 from aegis.errors import AegisError
 from aegis.report.charts import Curve, axis, rounds_axis, thinned
@@ -81,14 +82,13 @@ class Asked:
             said = query.get(name, "")
             return said if said in known else known[0]
 
-        page = query.get("page", "1")
         return cls(
             query.get("q", "").strip()[:80],
             one_of("status", STATUSES),
             one_of("trust", TRUSTS),
             one_of("noise", NOISES),
             one_of("sort", SORTS),
-            int(page) if page.isascii() and page.isdigit() and 0 < int(page[:7]) else 1,
+            page_number(query.get("page")),
         )
 
     @property

@@ -132,6 +132,8 @@ class Course:
                 self.spent[event["hospital"]] = event
             case "RunEnded":
                 self.open, self.ended = False, event
+            case _:  # nothing that a tile shows
+                pass
 
     @property
     def hospitals(self) -> list[str]:

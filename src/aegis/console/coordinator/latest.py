@@ -1,6 +1,6 @@
 """What is asked again and again, made once: answers kept for as long as the truth has not changed.
 
-The truth is looked at ten times a second at most, however many ask: the present run, its last
+The truth is looked at four times a second at most, however many ask: the present run, its last
 event, and its result's file. An answer is made anew for the first who asks after a change, once for
 all who see the same, and kept as the bytes that are sent.
 """
@@ -19,7 +19,7 @@ from aegis.console.coordinator.desk import Desk
 from aegis.console.coordinator.steering import present_run
 from aegis.console.reading import Mark
 
-LOOK_S = 0.1
+LOOK_S = 0.25
 KEPT = 64
 
 

@@ -222,11 +222,7 @@ def standing(desk: Desk, log: str) -> Standing:
     run = run_of(log)
     with reading(desk) as found:
         kept, notes = found.entries(run), found.checkpoints(run)
-        closed = run != OWN and any(
-            json.loads(entry.data).get("run") == run
-            for _, entry in found.search(OWN, ['"event":"RunSealed"', json.dumps(run)], -1)[1]
-            if not _fields(entry)[1]
-        )
+        seal = None if run == OWN else _sealed(found, run)
     evidence = Evidence(run, kept, notes)
     read, ring, tree = _read(evidence)
     bad = next((str(fault) for fault in read.faults), "")
@@ -238,11 +234,29 @@ def standing(desk: Desk, log: str) -> Standing:
         signed = ring is not None and _good(note, now.origin, ring)
         witnesses = _witnesses(note, now.origin, ring)
         seconds = max((one.seconds for one in witnesses if one.seconds), default=None)
+    if not bad and seal is not None:
+        bad = _departed(seal, tree, covered)
     hospitals = tuple(sorted(ring.hospitals)) if ring else ()
     return Standing(
         run, log, len(tree), len(notes), covered, root.hex(), signed, seconds, witnesses,
-        hospitals, closed, bad,
+        hospitals, seal is not None, bad,
     )  # fmt: skip
+
+
+def _sealed(log: AuditLog, run: str) -> Mapping[str, Any] | None:
+    """What the coordinator's own log says of this one's end."""
+    _, there = log.search(OWN, ['"event":"RunSealed"', json.dumps(run)], -1)
+    read = (_fields(entry) for _, entry in there)
+    return next((one for one, bad in read if not bad and one.get("run") == run), None)
+
+
+def _departed(seal: Mapping[str, Any], tree: Tree, covered: int) -> str:
+    size, root = seal.get("size"), seal.get("root")
+    if (size, root) != (len(tree), tree.root().hex()):
+        return f"it was closed with {size} entries and the root {str(root)[:16]}, not these"
+    if covered < len(tree):
+        return f"entry {covered + 1}: no checkpoint signs it, though the log was closed"
+    return ""
 
 
 @dataclass(frozen=True)

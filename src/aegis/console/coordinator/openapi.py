@@ -94,13 +94,11 @@ def _complete(operation: dict[str, Any], route: Route, example: dict[str, Any]) 
         operation["x-rights"] = sorted(route.rights)
         operation["x-roles"] = [role for role in Role if route.rights <= RIGHTS[role]]
     answers.pop("422", None)
-    codes = {"400", "429"} if public else {"400", "401", "403", "404", "429"}
+    codes = {"400", "401", "403", "404", "409", "429"}
     if operation.get("parameters") or operation.get("requestBody"):
         codes |= {"422"}
-    if operation.get("requestBody") or not {"GET", "HEAD"} & set(route.methods):
-        codes |= {"409", "413"}
-    if "{" in route.path:
-        codes |= {"404", "409"}
+    if operation.get("requestBody"):
+        codes |= {"413"}
     for code in sorted(codes):
         reference = {"$ref": "#/components/schemas/Failure"}
         content = {"application/json": {"schema": reference}}

@@ -205,7 +205,7 @@ def ask_to_revoke(
     return _ask(request, name)
 
 
-def _ask(request: Request, name: str, status: int = 200, fault: str = "", said: str = "") -> Any:
+def _ask(request: Request, name: str, status: int = 200, fault: str = "", said: str = "") -> Response:
     standing = members.standing(desk_of(request), name)
     if standing is None or standing.revoked:
         raise NotFound(f"{name!r:.60} is no member of the federation")
@@ -243,7 +243,7 @@ def revoke(
     try:
         members.revoke(desk_of(request), name, reason, person)
     except BadInput as error:
-        return _ask(request, name, 422, str(error), reason)  # type: ignore[no-any-return]
+        return _ask(request, name, 422, str(error), reason)
     except AegisError as error:
         return _one(request, person, name, 409, (("", str(error)),))
     return RedirectResponse("/agents", 303)

@@ -1,4 +1,4 @@
-"""The page for people who decide and treat: one sheet, plain words, every claim with its evidence."""
+"""The page for people who decide and treat: one sheet, plain words, evidence for every claim."""
 
 from __future__ import annotations
 

@@ -119,11 +119,13 @@ def beside(found: Sequence[Experiment]) -> dict[str, Any]:
         "metrics": Table(
             "The final shared model, with 95 % intervals",
             (("Metric", False), *((name, False) for name in names)),
-            tuple(
-                (label, *(with_interval(document, metric) for document in documents))
-                for metric, label in METRICS
-            )
-            + (("Epsilon spent", *(_epsilon(document) for document in documents)),),
+            (
+                *(
+                    (label, *(with_interval(document, metric) for document in documents))
+                    for metric, label in METRICS
+                ),
+                ("Epsilon spent", *(_epsilon(document) for document in documents)),
+            ),
         ),
         "same_patients": not any(
             key == part or key.startswith(f"{part}.") for key in apart["plan"] for part in SAME_DATA

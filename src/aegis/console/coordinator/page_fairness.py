@@ -32,7 +32,7 @@ router = APIRouter()
 
 @dataclass(frozen=True)
 class WayOut:
-    """Something that was not compared: why, and the plan's keys (or the option) that would do it."""
+    """Something that was not compared: why, and the plan's keys (or option) that would do it."""
 
     what: str
     why: str
@@ -198,8 +198,8 @@ def not_compared(of: OfRun) -> list[WayOut]:
             WayOut(
                 "Own models against the shared one",
                 waits or _reason(document, "comparison", "no own model was trained"),
-                "aegis run compares simulated hospitals by itself; a hospital of its own trains alone at "
-                "its console",
+                "aegis run compares simulated hospitals by itself; any other hospital trains alone "
+                "at its own console",
             )
         )
     if not mapping(document.get("leave_one_out")) and not of.goes_on:

@@ -241,6 +241,10 @@ def promote(
     with registry_of(desk, writing=True) as registry:
         stored = _find(registry, version)
         checks = gates(registry, stored, logbook.log_faults(desk, stored.run))
+        if any(not one.passed for one in checks):
+            said = "; ".join(f"{g.name}: {g.reason.rstrip('.')}" for g in checks if not g.passed)
+            faults = (("", f"{stored.name} is not promoted. {said}"),)
+            return _page(request, person, version, "", 403, faults)
         promotions = Promotions(registry.journal, registry)
         try:
             made = propose_model(there, promotions, stored, person, reason, checks)

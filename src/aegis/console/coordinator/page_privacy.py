@@ -24,6 +24,10 @@ from aegis.report.tables import Table
 from aegis.report.wording import mapping, number, score, sequence, significant
 
 router = APIRouter()
+UNKNOWN: Mapping[str, Any] = dict.fromkeys(
+    ("verdict", "passed", "interpretation", "members", "nonmembers", "hospitals",
+     "reference_models", "text")
+)  # fmt: skip
 PARTS = ("privacy_status", "privacy_budgets", "privacy_spend")
 
 
@@ -54,7 +58,7 @@ def content(desk: Desk, sight: Sight, run: str | None) -> dict[str, Any]:
     bars = budgets(desk, of.document, sight)
     spent = epsilon(of.document) if has_noise(of.document) else None
     spending = spending_by_round(desk.reading.folder(run), run, desk.reading.plan(run), sight.sees)
-    audit = mapping(of.seen.get("membership_audit"))
+    audit = {**UNKNOWN, **mapping(of.seen.get("membership_audit"))}
     return shared | {
         "headline": headline(of.document, spent),
         "noise": has_noise(of.document),

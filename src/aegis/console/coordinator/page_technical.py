@@ -1,6 +1,7 @@
 """How did it learn? The rounds as a table first, then as charts; and all that repeats the run.
 
-A list that somebody filtered is not swapped under the reader: then the page stands still and says so.
+A list that somebody filtered is not swapped under the reader: then the page stands still, and says
+so.
 """
 
 from __future__ import annotations
@@ -42,27 +43,17 @@ from aegis.report.wording import mapping
 from aegis.store.experiments import find
 
 router = APIRouter()
-# Name in the address: file, media type, what it is, whether it names hospitals with their figures.
-FILES: Mapping[str, tuple[str, str, str, bool]] = {
-    "result": ("result.json", "application/json", "Everything that was measured", True),
-    "history": ("history.csv", "text/csv", "One row a round, as it was written", False),
-    "plan": ("plan.json", "application/json", "The plan, every key", False),
-    "report": ("report.html", "text/html", "The report, one page that opens offline", True),
-    "statement": ("privacy_statement.html", "text/html", "The privacy statement", True),
-    "fairness": ("fairness.json", "application/json", "Groups and gaps", True),
-    "membership": (
-        "mia_privacy_audit.json",
-        "application/json",
-        "The membership attack tests",
-        True,
-    ),
-    "plot": ("aegis_results.png", "image/png", "Accuracy over rounds, as a picture", False),
-    "comparison": (
-        "local_against_federated.png",
-        "image/png",
-        "Own and shared models, as a picture",
-        True,
-    ),
+# File: media type, what it is, whether it names hospitals with their figures.
+FILES: Mapping[str, tuple[str, str, bool]] = {
+    "result.json": ("application/json", "Everything that was measured", True),
+    "history.csv": ("text/csv", "One row a round, as it was written", False),
+    "plan.json": ("application/json", "The plan, every key", False),
+    "report.html": ("text/html", "The report, one page that opens offline", True),
+    "privacy_statement.html": ("text/html", "The privacy statement", True),
+    "fairness.json": ("application/json", "Groups and gaps", True),
+    "mia_privacy_audit.json": ("application/json", "The membership attack tests", True),
+    "aegis_results.png": ("image/png", "Accuracy over rounds, as a picture", False),
+    "local_against_federated.png": ("image/png", "Own and shared models, as a picture", True),
 }
 
 
@@ -206,14 +197,14 @@ def _environment(desk: Desk, run: str) -> list[tuple[str, str]]:
     return found + [(name, str(version)) for name, version in mapping(made.get("packages")).items()]
 
 
-def _files(desk: Desk, run: str, sight: Sight) -> list[tuple[str, str, str, str]]:
-    """(name in the address, file, what it is, its size), of those that are there."""
+def _files(desk: Desk, run: str, sight: Sight) -> list[tuple[str, str, str]]:
+    """(file, what it is, its size), of those that are there and may be had."""
     folder = desk.reading.folder(run)
     found = []
-    for name, (file, _, said, personal) in FILES.items():
-        path = folder / file
+    for name, (_, said, personal) in FILES.items():
+        path = folder / name
         if path.is_file() and not (personal and sight.only is not None):
-            found.append((name, file, said, f"{path.stat().st_size / 1024:,.0f} KiB"))
+            found.append((name, said, f"{path.stat().st_size / 1024:,.0f} KiB"))
     return found
 
 
@@ -245,14 +236,14 @@ def file(
     run, known = picked(request), FILES.get(name)
     if run is None or known is None:
         raise NotFound(f"a run has no file {name!r:.40}", f"it may have: {', '.join(FILES)}")
-    filename, kind, _, personal = known
+    kind, _, personal = known
     if personal and Sight.of(person).only is not None:
         raise CheckFailed(
-            f"{filename} holds figures of every hospital",
+            f"{name} holds figures of every hospital",
             "a hospital's own people see those of their hospital only",
             "Ask the coordinator's people for what you need of it",
         )
-    path = desk_of(request).reading.folder(run) / filename
+    path = desk_of(request).reading.folder(run) / name
     if not path.is_file():
-        raise NotFound(f"the run {run} has no file {filename}")
-    return download(path.read_bytes(), f"{run}-{filename}", kind)
+        raise NotFound(f"the run {run} has no file {name}")
+    return download(path.read_bytes(), f"{run}-{name}", kind)

@@ -1,5 +1,5 @@
-"""The rounds of a run as rows: searched, filtered, sorted, paged, exported; one source for the table,
-the charts beside it and the files.
+"""The rounds of a run as rows: searched, filtered, sorted, paged, exported; one source for the
+table, the charts beside it and the files.
 """
 
 from __future__ import annotations
@@ -66,12 +66,11 @@ class Asked:
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> Asked:
-        page = query.get("page", "1")
         return cls(
             query.get("q", "").strip()[:80],
             _one_of(query.get("show"), SHOWS),
             _one_of(query.get("sort"), SORTS),
-            int(page) if page.isascii() and page.isdigit() and 0 < int(page[:7]) else 1,
+            page_number(query.get("page")),
         )
 
     @property
@@ -81,8 +80,13 @@ class Asked:
     def query(self, run: str, **changed: str | int) -> str:
         """The address' query for this, with something ``changed``."""
         fields: dict[str, str | int] = {"run": run}
-        mine = {"q": self.words, "show": self.show, "sort": self.sort, "page": self.page}
-        usual = {"q": "", "show": "all", "sort": "latest", "page": 1}
+        mine: dict[str, str | int] = {
+            "q": self.words,
+            "show": self.show,
+            "sort": self.sort,
+            "page": self.page,
+        }
+        usual: dict[str, str | int] = {"q": "", "show": "all", "sort": "latest", "page": 1}
         fields |= {key: value for key, value in (mine | changed).items() if usual.get(key) != value}
         return "?" + urlencode(fields)
 
@@ -98,6 +102,11 @@ class Page:
     total: int
     page: int
     pages: int
+
+
+def page_number(said: str | None) -> int:
+    """1 for what is no page."""
+    return int(said) if re.fullmatch("[1-9][0-9]{0,6}", said or "") and said else 1
 
 
 def _one_of(value: str | None, choices: Sequence[tuple[str, str]]) -> str:
@@ -164,18 +173,18 @@ def _shown(row: Mapping[str, Any], show: str) -> bool:
         case "aside":
             return bool(row["set_aside"] or row["flagged"])
         case "scored":
-            return row["accuracy"] is not None
+            return bool(row["accuracy"] is not None)
         case _:
             return True
 
 
 def _matches(row: Mapping[str, Any], words: str) -> bool:
-    """A round (7), rounds (3-9), or part of the name of a hospital that was missing or set aside."""
+    """A round (7), rounds (3-9), or part of the name of a hospital missing or set aside."""
     if not words:
         return True
     span = _SPAN.fullmatch(words)
     if span:
-        return int(span[1]) <= row["round"] <= int(span[2])
+        return int(span[1]) <= int(row["round"]) <= int(span[2])
     if words.isdigit():
         return str(row["round"]) == words.lstrip("0")
     named = f"{row['missing']} {row['set_aside']} {row['flagged']}"

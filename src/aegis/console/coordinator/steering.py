@@ -39,8 +39,8 @@ from aegis.console.coordinator.going_on import (
 from aegis.console.coordinator.going_on import room as room_of
 from aegis.console.coordinator.next_plan import Draft, drafted, forget, keep, kept, path_of
 from aegis.console.people.roles import Person
-from aegis.console.people.two_persons import Kind, Proposal
-from aegis.console.reading import Line
+from aegis.console.people.two_persons import Kind, Proposal, Proposals
+from aegis.console.reading import Line, NotFound
 from aegis.errors import BadInput, CheckFailed, RunAborted
 from aegis.plan import Plan, check_plan
 from aegis.plan.layers import flatten
@@ -135,18 +135,19 @@ class Agreement:
 
 def agreements(desk: Desk, plan: Plan) -> tuple[Agreement, ...]:
     """What two people have to agree to, and whether they have: within a day, once for each run."""
-    proposals = desk.extra.get("proposals")
+    proposals: Proposals | None = desk.extra.get("proposals")
     found = []
     for one in needed(desk, plan):
         kind, payload = Kind(one["kind"]), one["payload"]
         past = [] if proposals is None else proposals.past()
+        lifetime_s = 0.0 if proposals is None else proposals.lifetime_s
         same = [p for p in past if p.kind is kind and p.payload == payload]
         waits = [] if proposals is None else proposals.waiting(kind)
         found.append(
             Agreement(
                 kind.value,
                 one["said"],
-                any(_holds(desk, plan, p, proposals.lifetime_s) for p in same),
+                any(_holds(desk, plan, p, lifetime_s) for p in same),
                 any(p.payload == payload for p in waits),
             )
         )
@@ -253,7 +254,9 @@ def _told(desk: Desk, run: str, command: str | None) -> None:
 
 
 def _steerable(desk: Desk, run: str) -> Line:
-    line = desk.reading.line(run)  # NotFound for a name that no run has
+    if run not in desk.reading.names():
+        raise NotFound(f"no run is called {run!r:.80}", way_out="See /experiments for all runs")
+    line = desk.reading.line(run)
     if line.over and line.status != "failed":
         raise RunAborted(f"the run {run} is over: {line.status}")
     if line.status == "failed" and going(desk) != run:

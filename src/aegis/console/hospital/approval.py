@@ -120,7 +120,9 @@ def facts(
     )
     kilobytes = found.kilobytes
     leaves += f" At most {rounds}" + (
-        "." if kilobytes is None else f", about {kilobytes:,.0f} KB in all."
+        "."
+        if kilobytes is None
+        else f", about {kilobytes:,.0f} KB of numbers in all, with keys and signatures beside them."
     )
     also = "The number of your training and test patients, the names of your columns as a digest."
     if isinstance(policy, Policy) and _SCORES[policy.scores]:

@@ -105,7 +105,7 @@ def _picture(column: Column, values: NDArray[Any], everybody: Everybody | None) 
         count = round(missing * len(values))
         many = f"fewer than {SMALL}" if count < SMALL else f"{count:,}"
         said = f"{many} of {len(values):,} missing ({100 * missing:.1f} %)"
-    about = {
+    about: dict[str, Any] = {
         "name": column.name,
         "about": column.description,
         "kind": {"number": "number", "flag": "yes or no", "category": "words"}[column.kind],

@@ -6,22 +6,21 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, TypeAlias, cast
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
 
-from aegis.console.coordinator.desk import Sight
+from aegis.console.coordinator.desk import Desk, Sight
 from aegis.console.coordinator.live import MOST_READERS, Stream
 from aegis.console.hospital.desk import HospitalDesk
 from aegis.console.people.rights import Person, Right, may
 from aegis.console.reading import NotFound
 
 Parts: TypeAlias = Mapping[str, str]
-Rendering: TypeAlias = Callable[[HospitalDesk], Parts]
+Rendering: TypeAlias = Callable[[HospitalDesk, frozenset[Right]], Parts]
 PAGES: dict[str, Rendering] = {}
 router = APIRouter()
-_ALL = Sight()
 
 
 def live(page: str) -> Callable[[Rendering], Rendering]:
@@ -38,7 +37,7 @@ class HospitalStream(Stream):
     """What a hospital's pages show changes with its files, its node's word and its own training."""
 
     def __init__(self, desk: HospitalDesk) -> None:
-        super().__init__(desk)  # type: ignore[arg-type]  (both methods that use it are ours)
+        super().__init__(cast(Desk, desk))  # both methods that look at it are ours
         self._hospital = desk
 
     def truth(self, run: str | None) -> str:
@@ -56,7 +55,7 @@ class HospitalStream(Stream):
         return hashlib.sha256(json.dumps(found).encode()).hexdigest()
 
     def drawn(self, page: str, sight: Sight, run: str | None) -> Parts:
-        return PAGES[page](self._hospital)
+        return PAGES[page](self._hospital, frozenset(map(Right, (sight.only or "").split())))
 
 
 def _changed(path: Path) -> int:
@@ -76,7 +75,7 @@ async def stream(
     if found.readers >= MOST_READERS:
         return Response("Too many open pages.", 503, {"Retry-After": "30"})
     return StreamingResponse(
-        found.read(page, None, _ALL),
+        found.read(page, None, Sight(" ".join(sorted(person.rights)))),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )

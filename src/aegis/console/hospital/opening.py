@@ -59,7 +59,7 @@ def hospital_window(
     desk = HospitalDesk(folder, identity)
 
     def tell(event: ConfigChanged) -> None:
-        desk.acts.record(desk.signer().signing, "two people", event.what, event.after)
+        desk.acts.record(desk.signer().signing, "two people", event.what, event.after_sha256)
 
     def told(who: str, about: str, what: str) -> None:
         if desk.identity is not None:

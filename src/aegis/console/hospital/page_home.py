@@ -27,17 +27,17 @@ def root(person: Annotated[Person, Depends(may(Right.READ))]) -> Response:
 
 @router.get("/h")
 def home(request: Request, person: Annotated[Person, Depends(may(Right.READ))]) -> Response:
-    found = content(desk_of(request))
+    found = content(desk_of(request), person.rights)
     return render(request, "hospital/home.html", live="/live/home", **found)
 
 
 @live("home")
-def parts(desk: HospitalDesk) -> Parts:
-    found = content(desk)
+def parts(desk: HospitalDesk, rights: frozenset[Right]) -> Parts:
+    found = content(desk, rights)
     return {name: fragment(f"partials/{name}.html", **found) for name in PARTS}
 
 
-def content(desk: HospitalDesk) -> dict[str, Any]:
+def content(desk: HospitalDesk, rights: frozenset[Right]) -> dict[str, Any]:
     money, standing, policy = desk.money(), desk.standing, desk.policy
     cap = money["epsilon_total"]
     federation = desk.federation
@@ -48,7 +48,7 @@ def content(desk: HospitalDesk) -> dict[str, Any]:
         "road": None if federation is None else federation.road.get("road"),
         "money": money,
         "bar": None if cap is None else bar(money["spent"], cap),
-        "waiting": waiting(desk),
+        "waiting": waiting(desk, rights),
         "data": named_data(desk),
         "task": desk.folder.registered.task,
         "policy_closed": policy.reason if isinstance(policy, Closed) else "",
@@ -57,13 +57,12 @@ def content(desk: HospitalDesk) -> dict[str, Any]:
     }
 
 
-def waiting(desk: HospitalDesk) -> list[dict[str, str]]:
-    """What a person here can do next, the most pressing first."""
+def waiting(desk: HospitalDesk, rights: frozenset[Right]) -> list[dict[str, str]]:
+    """What a person with these rights can do next, the most pressing first."""
     found: list[dict[str, str]] = []
-    policy = desk.policy
-    if isinstance(policy, Closed):
+    if isinstance(desk.policy, Closed):
         found.append(_one("No policy counts, so this hospital takes part in nothing", "/policy"))
-    for one in desk.decisions.proposals("pending"):
+    for one in desk.decisions.proposals("pending") if Right.APPROVE_PLAN in rights else ():
         text = f"Decide on a plan for {one.plan.task}, asked {one.asked[:16].replace('T', ' ')} UTC"
         found.append(_one(text, f"/plans/{one.plan_sha256}"))
     if desk.federation is None:
@@ -71,7 +70,8 @@ def waiting(desk: HospitalDesk) -> list[dict[str, str]]:
     if desk.training.running:
         found.append(_one("Own training goes on", "/results"))
     elif own_model(desk.folder) is None:
-        found.append(_one("Train a model of your own, to compare with", "/results"))
+        if Right.TRAIN_ALONE in rights:
+            found.append(_one("Train a model of your own, to compare with", "/results"))
     elif shared_model(desk.folder) is not None:
         found.append(_one("See what the shared model gains here", "/results/gain"))
     return found

@@ -27,6 +27,11 @@ from aegis.report.wording import counted
 
 router = APIRouter(include_in_schema=False)
 LONGEST = 64 * 1024
+_NOISE = {
+    "dp_sgd": "at every step of training",
+    "local_update": "on each update",
+    "distributed": "inside the secure sum",
+}
 
 
 @router.get("/policy")
@@ -118,9 +123,9 @@ def words(policy: Policy) -> list[tuple[str, str]]:
         "grouped": "see only sums over random groups",
     }
     seen = "; or ".join(trust[one] for one in policy.trust) or "take part in nothing"
-    noise = [one for one in policy.mechanisms if one != "none"]
+    noise = [_NOISE[one] for one in policy.mechanisms if one != "none"]
     bare = "none" in policy.mechanisms
-    how = f"Noise by {', '.join(noise)}" if noise else "No noise"
+    how = f"Noise {', or '.join(noise)}" if noise else "No noise"
     total = "no limit of its own" if policy.epsilon_total is None else f"{policy.epsilon_total:g}"
     run = "no limit of its own" if policy.epsilon_per_run is None else f"{policy.epsilon_per_run:g}"
     scores = {

@@ -58,7 +58,7 @@ def train(request: Request, person: Annotated[Person, Depends(may(Right.TRAIN_AL
 
 
 @live("results")
-def parts(desk: HospitalDesk) -> Parts:
+def parts(desk: HospitalDesk, rights: frozenset[Right]) -> Parts:
     found = _training(desk)
     return {"training_status": fragment("partials/training_status.html", **found)}
 
@@ -240,7 +240,7 @@ def _predict(
     page = min(page, pages)
     part = rows[(page - 1) * PAGE : page * PAGE]
     titles = {
-        "row": ("Test row", True),
+        "row": ("Test row", False),
         "actual": ("What is", True),
         "own_prediction": ("Own model says", True),
         "own_probability": ("Own probability", True),
@@ -298,7 +298,7 @@ def _typed(request: Request, desk: HospitalDesk, given: dict[str, str]) -> Respo
     if found.shared is not None:
         fitted, _, _ = fitted_shared(desk.folder, found.shared)
         said.append(("Shared model", chances(fitted, rows)))
-    columns = (("Row", True), *((f"{name}, probability", True) for name, _ in said))
+    columns = (("Row", False), *((f"{name}, probability", True) for name, _ in said))
     table = Table(
         "What the models say",
         columns,

@@ -39,8 +39,12 @@ async def form_with_file(request: Request) -> tuple[str, bytes, dict[str, str]]:
     parser.spool_max_size = MOST_BYTES + SLACK
     try:
         form = await parser.parse()
-    except (MultiPartException, ValueError, KeyError) as error:
-        raise BadInput("the form cannot be read", "one file and a few short fields") from error
+    except BaseException as error:
+        for part in getattr(parser, "_files_to_close_on_error", ()):
+            part.close()
+        if isinstance(error, MultiPartException | ValueError | KeyError):
+            raise BadInput("the form cannot be read", "one file and a few short fields") from error
+        raise
     try:
         return await _parts(form)
     finally:

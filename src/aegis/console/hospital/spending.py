@@ -87,7 +87,7 @@ def step_table(found: tuple[Step, ...]) -> Table:
         for one in found[-200:][::-1]
     )
     columns = (
-        ("Release", True),
+        ("Release", False),
         ("Time (UTC)", False),
         ("Run", False),
         ("For", False),

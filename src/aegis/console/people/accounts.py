@@ -14,7 +14,6 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from aegis.console.people import second_factor
 from aegis.console.people.book import Book, Row, digest, secret
 from aegis.console.people.passwords import Passwords, checked
 from aegis.console.people.roles import Role
@@ -25,7 +24,7 @@ MOST_PEOPLE = 10_000
 FIRST = "*"  # whom the first link is for: nobody has a name yet
 HERE = "this machine"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
-_COLUMNS = "name, roles, hospital, password, disabled, made, subject, totp"
+_SELECT = "SELECT name, roles, hospital, password, disabled, made, subject, totp FROM people"
 Told = Callable[[str, str, str], None]
 
 
@@ -59,11 +58,11 @@ class Accounts:
         self._told = told
 
     def find(self, name: str) -> Account | None:
-        row = self.book.row(f"SELECT {_COLUMNS} FROM people WHERE name=?", name)  # noqa: S608
+        row = self.book.row(_SELECT + " WHERE name=?", name)
         return None if row is None else _account(row, self.hospital)
 
     def everybody(self) -> list[Account]:
-        rows = self.book.rows(f"SELECT {_COLUMNS} FROM people ORDER BY name")  # noqa: S608
+        rows = self.book.rows(_SELECT + " ORDER BY name")
         return [_account(row, self.hospital) for row in rows]
 
     def invited(self) -> dict[str, float]:
@@ -90,7 +89,7 @@ class Accounts:
             if self.find(name) is not None:
                 raise BadInput(f"there is a person {name} already", way_out="Choose another name")
             self._insert(name, asked, hospital)
-            self._note(by, name, f"added with {_list(asked)}{_at(hospital)}")
+            self.note(by, name, f"added with {_list(asked)}{_at(hospital)}")
             return self._link(name)
 
     def reset(self, name: str, by: str) -> str:
@@ -104,7 +103,7 @@ class Accounts:
             )
             self.book.write("DELETE FROM recovery WHERE person=?", name)
             self._out(name)
-            self._note(by, name, "reset: password and second factor taken, link given")
+            self.note(by, name, "reset: password and second factor taken, link given")
             return self._link(name)
 
     def link_for(self, token: str) -> str | None:
@@ -135,9 +134,9 @@ class Accounts:
                 if self.find(name) is not None:
                     raise BadInput(f"there is a person {name} already")
                 self._insert(name, frozenset({Role.ADMIN}), None)
-                self._note(HERE, name, "added as the first administrator")
+                self.note(HERE, name, "added as the first administrator")
             self.book.write("UPDATE people SET password=? WHERE name=?", stored, name)
-            self._note(name, name, "set a password by a one-time link")
+            self.note(name, name, "set a password by a one-time link")
         return self._there(name)
 
     def from_provider(self, subject: str, wished: str, roles: frozenset[Role]) -> Account:
@@ -148,85 +147,13 @@ class Accounts:
             if row is None:
                 name = self._free(wished)
                 self._insert(name, roles, None, subject)
-                self._note(HERE, name, f"came by single sign-on with {_list(roles)}")
+                self.note(HERE, name, f"came by single sign-on with {_list(roles)}")
             else:
                 name = str(row[0])
                 if self._there(name).roles != roles:
                     self._write_roles(name, roles)
-                    self._note(HERE, name, f"single sign-on gives {_list(roles)}")
+                    self.note(HERE, name, f"single sign-on gives {_list(roles)}")
         return self._there(name)
-
-    # Proving who one is
-
-    def check(self, name: str, password: str, given: str = "") -> Account | None:
-        """The person, where name, password and (once set up) the second factor fit. One answer for
-        every fault, and as long a wait for a name that is not there."""
-        account, row = self.find(name), self._stored(name)
-        fits = self.passwords.fits(row[0] if row else "", password)
-        if account is None or row is None or not fits or account.disabled:
-            return None
-        if row[1] and not self._second(name, row[1], given):
-            return None
-        if self.passwords.outdated(row[0]):
-            stored = self.passwords.hashed(password)
-            self.book.write("UPDATE people SET password=? WHERE name=?", stored, name)
-        return account
-
-    def password_fits(self, name: str, password: str) -> bool:
-        row = self._stored(name)
-        return self.passwords.fits(row[0] if row else "", password)
-
-    def change_password(self, name: str, new: str) -> None:
-        """The old one has been proven. Raises ``BadInput`` where the new one is weak, or the
-        old."""
-        if self.password_fits(name, new):
-            raise BadInput("the new password is the old one", "another one")
-        stored = self.passwords.hashed(checked(new, name, self.hospital or ""))
-        with self.book.whole():
-            self.book.write("UPDATE people SET password=? WHERE name=?", stored, name)
-            self._note(name, name, "changed the password")
-
-    def begin_second_factor(self, name: str) -> str:
-        """A new secret, which counts once a code of it was shown; the same until then."""
-        if waiting := self.pending_second_factor(name):
-            return waiting
-        made = second_factor.new_secret()
-        self.book.write("UPDATE people SET totp_pending=? WHERE name=?", made, name)
-        return made
-
-    def pending_second_factor(self, name: str) -> str:
-        """The secret that waits for its first code, empty where none does."""
-        row = self.book.row("SELECT totp_pending FROM people WHERE name=?", name)
-        return str(row[0]) if row else ""
-
-    def confirm_second_factor(self, name: str, given: str) -> list[str]:
-        """The recovery codes, shown this once. Raises ``BadInput`` for a wrong code."""
-        with self.book.whole():
-            pending = self.pending_second_factor(name)
-            step = pending and second_factor.step_of(pending, given, self.book.clock(), 0)
-            if not step:
-                raise BadInput(
-                    "this code does not fit",
-                    "the six digits your application shows now",
-                    "Check the clock of your telephone",
-                )
-            codes = second_factor.recovery_codes()
-            self.book.write(
-                "UPDATE people SET totp=?, totp_pending='', totp_step=? WHERE name=?",
-                pending, step, name,
-            )  # fmt: skip
-            self.book.write("DELETE FROM recovery WHERE person=?", name)
-            for one in codes:
-                kept = digest(second_factor.as_typed(one))
-                self.book.write("INSERT INTO recovery VALUES (?,?)", name, kept)
-            self._note(name, name, "set up a second factor")
-        return codes
-
-    def end_second_factor(self, name: str) -> None:
-        with self.book.whole():
-            self.book.write("UPDATE people SET totp='', totp_pending='' WHERE name=?", name)
-            self.book.write("DELETE FROM recovery WHERE person=?", name)
-            self._note(name, name, "took the second factor away")
 
     # What an administrator does
 
@@ -242,7 +169,7 @@ class Accounts:
             self._write_roles(name, asked)
             self.book.write("UPDATE people SET hospital=? WHERE name=?", belongs, name)
             before = f"{_list(account.roles)}{_at(account.hospital)}"
-            self._note(by, name, f"roles changed from {before} to {_list(asked)}{_at(belongs)}")
+            self.note(by, name, f"roles changed from {before} to {_list(asked)}{_at(belongs)}")
 
     def disable(self, name: str, by: str) -> None:
         """From the next request on; sessions and tokens end."""
@@ -252,14 +179,19 @@ class Accounts:
             self.book.write("UPDATE people SET disabled=1 WHERE name=?", name)
             self.book.write("DELETE FROM links WHERE person=?", name)
             self._out(name)
-            self._note(by, name, "disabled")
+            self.note(by, name, "disabled")
 
     def enable(self, name: str, by: str) -> None:
         with self.book.whole():
             self._other(name, by, "account")
             self._there(name)
             self.book.write("UPDATE people SET disabled=0 WHERE name=?", name)
-            self._note(by, name, "enabled again")
+            self.note(by, name, "enabled again")
+
+    def note(self, who: str, about: str, what: str) -> None:
+        """A change on record, and told."""
+        self.book.note(who, about, what)
+        self._told(who, about, what)
 
     # Inside
 
@@ -268,23 +200,6 @@ class Accounts:
         if account is None:
             raise BadInput(f"there is no person {name!r:.80}", way_out="See: aegis people list")
         return account
-
-    def _stored(self, name: str) -> tuple[str, str] | None:
-        row = self.book.row("SELECT password, totp FROM people WHERE name=?", name)
-        return None if row is None else (str(row[0]), str(row[1]))
-
-    def _second(self, name: str, kept: str, given: str) -> bool:
-        with self.book.whole():
-            row = self.book.row("SELECT totp_step FROM people WHERE name=?", name)
-            step = second_factor.step_of(kept, given, self.book.clock(), int(row[0]) if row else 0)
-            if step is not None:
-                self.book.write("UPDATE people SET totp_step=? WHERE name=?", step, name)
-                return True
-            used = digest(second_factor.as_typed(given))
-            if self.book.write("DELETE FROM recovery WHERE person=? AND digest=?", name, used):
-                self._note(name, name, "used a recovery code")
-                return True
-        return False
 
     def _other(self, name: str, by: str, what: str) -> None:
         if name == by:
@@ -339,10 +254,6 @@ class Accounts:
             digest(token), person, self.book.clock() + LINK_S,
         )  # fmt: skip
         return token
-
-    def _note(self, who: str, about: str, what: str) -> None:
-        self.book.note(who, about, what)
-        self._told(who, about, what)
 
 
 def person_name(text: str) -> str:

@@ -11,6 +11,7 @@ from aegis.console.people.accounts import HERE, Account, Accounts, Told, person_
 from aegis.console.people.book import Book, Clock
 from aegis.console.people.limits import Buckets, Logins, Rates
 from aegis.console.people.passwords import Passwords
+from aegis.console.people.proofs import Proofs
 from aegis.console.people.roles import THIS_MACHINE, Person
 from aegis.console.people.sessions import Sessions, csrf_of
 from aegis.console.people.single_sign_on import SignOn
@@ -42,6 +43,7 @@ class Door:
     own token, empty for none; ``secure`` whether browsers come over TLS."""
 
     accounts: Accounts
+    proofs: Proofs
     sessions: Sessions
     tokens: Tokens
     proposals: Proposals
@@ -62,7 +64,7 @@ class Door:
         wait = self.buckets.take(("proving", address), self.rates.proving)
         if wait := wait or self.logins.begin(name, address):
             return Wait(math.ceil(wait))
-        account = self.accounts.check(name, password, code)
+        account = self.proofs.check(name, password, code)
         if account is not None:
             self.logins.succeeded(name, address)
         return account
@@ -72,7 +74,7 @@ class Door:
         wait = self.logins.begin(name, address)
         if wait:
             return Wait(math.ceil(wait))
-        if not self.accounts.password_fits(name, password):
+        if not self.proofs.password_fits(name, password):
             return False
         self.logins.succeeded(name, address)
         return True
@@ -123,8 +125,10 @@ def opened(
     tokens = Tokens(book, keys, f"aegis {side}")
     if tokens.age_s > NEW_KEY_AFTER_S:
         tokens.rotate()
+    accounts = Accounts(book, passwords, hospital, told)
     return Door(
-        Accounts(book, passwords, hospital, told),
+        accounts,
+        Proofs(accounts),
         Sessions(book, "" if side == "coordinator" else side),
         tokens,
         Proposals(book, tell),

@@ -28,6 +28,7 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
+from aegis.console.people.answers import Sending, headers_out, too_large
 from aegis.console.people.bodies import Body, TooLarge, csrf_shown
 from aegis.console.people.door import Door
 from aegis.console.people.limits import place
@@ -44,21 +45,6 @@ Send = Callable[[Message], Awaitable[None]]
 LARGEST_BODY, LARGEST_UPLOAD = 2**20, 50 * 2**20
 MOST_HEADERS, LARGEST_HEADERS = 100, 2**15
 SAFE = ("GET", "HEAD", "OPTIONS")
-CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
-)
-HEADERS = {
-    "content-security-policy": CSP,
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "x-frame-options": "DENY",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "permissions-policy": "camera=(), geolocation=(), microphone=()",
-    "x-aegis": "research use only; not medical software",
-}
-HSTS = "max-age=31536000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +85,7 @@ class Guard:
         scope["state"] = {**scope.get("state", {}), "person": None, "session": "", "still": None}
         if hasattr(self.app, "state"):
             scope.setdefault("app", self.app)
-        sending = _Sending(send, self._headers())
+        sending = Sending(send, headers_out(self.door.secure))
         try:
             body = await self._let_in(scope, receive)
         except _No as no:
@@ -152,7 +138,7 @@ class Guard:
                             ),
                         )
         except TooLarge as large:
-            raise _No(413, _too_large(large), {"Connection": "close"}) from None
+            raise _No(413, too_large(large.limit), {"Connection": "close"}) from None
         if body.gone:
             raise ClientGone
         return body
@@ -228,10 +214,6 @@ class Guard:
                 {"Retry-After": seconds},
             )
 
-    def _headers(self) -> list[tuple[bytes, bytes]]:
-        found = HEADERS | ({"strict-transport-security": HSTS} if self.door.secure else {})
-        return [(name.encode(), value.encode()) for name, value in found.items()]
-
     def _said(self, scope: Scope, no: _No) -> Response:
         if no.status in (301, 302, 303):
             return Response(status_code=no.status, headers=no.headers)
@@ -253,40 +235,6 @@ class _No(Exception):
 
 class ClientGone(Exception):
     """Nobody is there to be answered."""
-
-
-class _Sending:
-    """What goes out has the headers of all answers; and where a body grew too large while the app
-    was reading it, the answer is 413 whatever the app made of that."""
-
-    def __init__(self, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
-        self._send, self._headers = send, headers
-        self.body: Body | None = None
-        self._replaced = False
-
-    async def __call__(self, message: Message) -> None:
-        if self._replaced:
-            return
-        if message["type"] == "http.response.start":
-            if self.body is not None and self.body.over and message["status"] != 413:
-                self._replaced = True
-                large = {"error": _too_large(TooLarge(self.body.limit)).as_json()}
-                answer = JSONResponse(large, 413, {"Connection": "close"})
-                await answer({"type": "http"}, _nothing, _Sending(self._send, self._headers))
-                return
-            message = {**message, "headers": self._with(list(message.get("headers", [])))}
-        await self._send(message)
-
-    def _with(self, own: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        ours = {name for name, _ in self._headers}
-        kept = [(name, value) for name, value in own if name.lower() not in ours]
-        if not any(name.lower() == b"cache-control" for name, _ in kept):
-            kept.append((b"cache-control", b"no-store"))
-        return kept + self._headers
-
-
-async def _nothing() -> Message:
-    return {"type": "http.disconnect"}
 
 
 def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -326,7 +274,3 @@ def _from_here(scope: Scope, headers: dict[str, str], caller: _Caller) -> None:
         here = True  # no browser
     if not here:
         raise _No(403, CheckFailed("this came from another site's page", "a form of this console"))
-
-
-def _too_large(large: TooLarge) -> BadInput:
-    return BadInput(f"a body of more than {large.limit} bytes", f"at most {large.limit}")

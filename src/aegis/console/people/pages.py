@@ -10,21 +10,18 @@ named, and a password never comes back to the page. ``router`` has these and the
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Form, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
-from markupsafe import Markup
 
-from aegis.console.people import people_pages, second_factor, single_sign_on, token_routes
-from aegis.console.people.accounts import FIRST, Account
+from aegis.console.people import account_pages, people_pages, single_sign_on, token_routes
+from aegis.console.people.accounts import FIRST
 from aegis.console.people.door import Door, Wait
 from aegis.console.people.rights import Person, Right, asking, may
 from aegis.console.people.roles import Role
-from aegis.console.people.sessions import Session
-from aegis.console.people.token_routes import address_of, door_of
+from aegis.console.people.token_routes import address_of, come_in, door_of
 from aegis.console.window.rendering import render
 from aegis.errors import AegisError, BadInput
 
@@ -34,6 +31,7 @@ OWN = Depends(may(Right.ACCOUNT))
 WITH_SECOND = (Role.ADMIN, Role.PRIVACY_OFFICER)  # who is asked to set up a second factor
 
 router = APIRouter(include_in_schema=False)
+router.include_router(account_pages.router)
 router.include_router(people_pages.router)
 _apart = APIRouter()
 _apart.include_router(token_routes.router)
@@ -62,7 +60,7 @@ def login(
     if found is None:
         said = "Name, password or code does not fit. Which of them is not said."
         return _login(request, target, 401, [("name", said)], name)
-    return _come_in(request, door, found, RedirectResponse(target, 303))
+    return come_in(request, door, found, RedirectResponse(target, 303))
 
 
 @router.post("/logout")
@@ -103,7 +101,7 @@ def from_provider(request: Request) -> Response:
         request, "people/arrived.html", target=inside(vouched.target), name=account.name
     )
     answer.headers.append("Set-Cookie", single_sign_on.set_cookie(""))
-    return _come_in(request, door, account, answer)
+    return come_in(request, door, account, answer)
 
 
 @router.get("/welcome")
@@ -128,93 +126,7 @@ def welcome(
         field = "name" if "name" in error.value or "person" in error.value else "password"
         field = "" if "link" in error.value else field
         return _welcome(request, token, [(field, str(error))], name, 422)
-    return _come_in(request, door, account, RedirectResponse("/", 303))
-
-
-@router.get("/account")
-def account_page(request: Request, person: Person = OWN) -> Response:
-    return _account(request, person)
-
-
-@router.post("/account/password")
-def change_password(
-    request: Request, old: Text = "", new: Text = "", again: Text = "", person: Person = OWN
-) -> Response:
-    door, own = door_of(request), _own(request, person)
-    if fault := _unproven(request, door, own, old, "old"):
-        return _account(request, person, [fault], 422)
-    if new != again:
-        fault = ("again", "The two new passwords differ; type the same one twice.")
-        return _account(request, person, [fault], 422)
-    try:
-        door.accounts.change_password(own.name, new)
-    except BadInput as error:
-        return _account(request, person, [("new", str(error))], 422)
-    door.sessions.close_all(own.name)
-    door.tokens.revoke_all(own.name)
-    return _come_in(request, door, own, RedirectResponse("/account?said=password", 303))
-
-
-@router.post("/account/second-factor")
-def begin_second_factor(request: Request, person: Person = OWN) -> Response:
-    own = _own(request, person)
-    if own.has_password and not own.second_factor:
-        door_of(request).accounts.begin_second_factor(own.name)
-    return RedirectResponse("/account/second-factor", 303)
-
-
-@router.get("/account/second-factor")
-def second_factor_page(request: Request, person: Person = OWN) -> Response:
-    return _second_factor(request, person)
-
-
-@router.post("/account/second-factor/confirm")
-def confirm_second_factor(
-    request: Request, password: Text = "", code: Text = "", person: Person = OWN
-) -> Response:
-    door, own = door_of(request), _own(request, person)
-    if fault := _unproven(request, door, own, password, "password"):
-        return _second_factor(request, person, [fault], 422)
-    try:
-        codes = door.accounts.confirm_second_factor(own.name, code)
-    except BadInput as error:
-        return _second_factor(request, person, [("code", str(error))], 422)
-    return render(request, "people/recovery.html", codes=codes)
-
-
-@router.post("/account/second-factor/end")
-def end_second_factor(request: Request, password: Text = "", person: Person = OWN) -> Response:
-    door, own = door_of(request), _own(request, person)
-    if fault := _unproven(request, door, own, password, "password"):
-        return _account(request, person, [fault], 422)
-    door.accounts.end_second_factor(own.name)
-    return RedirectResponse("/account?said=ended", 303)
-
-
-@router.post("/account/sessions/end")
-def end_session(request: Request, key: Text = "", person: Person = OWN) -> Response:
-    """One of the own sessions; another's key is as good as none."""
-    door, own = door_of(request), _own(request, person)
-    door.sessions.end(own.name, key)
-    return RedirectResponse("/account?said=session", 303)
-
-
-@router.post("/account/sessions/end-all")
-def end_everywhere(request: Request, person: Person = OWN) -> Response:
-    """Here too; and all tokens."""
-    door, own = door_of(request), _own(request, person)
-    door.sessions.close_all(own.name)
-    door.tokens.revoke_all(own.name)
-    answer = RedirectResponse("/login", 303)
-    answer.headers.append("Set-Cookie", door.sessions.set_cookie(""))
-    return answer
-
-
-SAID = {
-    "password": "Your password is changed. All other sessions and all tokens have ended.",
-    "ended": "Your second factor is gone. Your password alone opens this account.",
-    "session": "That session has ended.",
-}
+    return come_in(request, door, account, RedirectResponse("/", 303))
 
 
 def inside(target: str) -> str:
@@ -263,93 +175,6 @@ def _welcome(
         first=whom == FIRST,
         name=name[:63],
     )
-
-
-def _account(
-    request: Request, person: Person, faults: list[Fault] | None = None, status: int = 200
-) -> Response:
-    door, own = door_of(request), _own(request, person)
-    here = door.sessions.find(request.scope["state"]["session"], deed=False)
-    return render(
-        request,
-        "people/account.html",
-        status,
-        faults=faults or [],
-        own=own,
-        roles=[role.value for role in Role if role in own.roles],
-        sessions=[_shown(one, here) for one in door.sessions.of(own.name)],
-        said=SAID.get(request.query_params.get("said", ""), ""),
-        asked=own.has_password
-        and not own.second_factor
-        and any(role in own.roles for role in WITH_SECOND),
-    )
-
-
-def _second_factor(
-    request: Request, person: Person, faults: list[Fault] | None = None, status: int = 200
-) -> Response:
-    door, own = door_of(request), _own(request, person)
-    secret = door.accounts.pending_second_factor(own.name)
-    if not secret:
-        return RedirectResponse("/account", 303)
-    address = second_factor.address(secret, own.name, f"Aegis {door.side}")
-    picture = second_factor.picture(address)
-    return render(
-        request,
-        "people/second_factor.html",
-        status,
-        faults=faults or [],
-        secret=" ".join(secret[at : at + 4] for at in range(0, len(secret), 4)),
-        address=address,
-        # drawn by us from that address; holds no text of anybody's
-        picture=None if picture is None else Markup(picture),  # noqa: S704
-    )
-
-
-def _shown(one: Session, here: Session | None) -> dict[str, object]:
-    return {
-        "key": one.key,
-        "made": _time(one.made),
-        "seen": _time(one.seen),
-        "address": one.address or "not known",
-        "browser": one.browser or "not known",
-        "here": here is not None and one.key == here.key,
-    }
-
-
-def _time(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
-
-
-def _unproven(
-    request: Request, door: Door, own: Account, password: str, field: str
-) -> Fault | None:
-    match door.proven(own.name, password, address_of(request)):
-        case Wait() as wait:
-            return field, str(wait.error)
-        case False:
-            return field, "Your present password does not fit."
-        case _:
-            return None
-
-
-def _own(request: Request, person: Person) -> Account:
-    account = door_of(request).accounts.find(person.name)
-    if person.way != "session" or account is None:
-        raise HTTPException(403, "an account's page is for whoever is logged in by a browser")
-    return account
-
-
-def _come_in(request: Request, door: Door, account: Account, answer: Response) -> Response:
-    """A new session in place of the browser's old one."""
-    made = door.sessions.open(
-        account.name,
-        address_of(request),
-        request.headers.get("user-agent", ""),
-        before=request.cookies.get(door.sessions.cookie, ""),
-    )
-    answer.headers.append("Set-Cookie", door.sessions.set_cookie(made))
-    return answer
 
 
 def _sign_on(door: Door) -> single_sign_on.SignOn:

@@ -7,7 +7,7 @@ by a test, unless it stands in ``PUBLIC``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import Any
 from urllib.parse import quote
@@ -103,8 +103,8 @@ def still_here(request: Request) -> bool:
 
 
 @cache
-def may(right: Right) -> Callable[[Request], Person]:
-    def declared_right(request: Request) -> Person:
+def may(right: Right) -> Callable[[Request], Awaitable[Person]]:
+    async def declared_right(request: Request) -> Person:  # not sync: that would cost a thread
         person = asking(request)
         if person is None:
             raise NotKnown(request)

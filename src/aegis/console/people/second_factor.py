@@ -69,12 +69,14 @@ def as_typed(recovery: str) -> str:
 
 
 def picture(text: str) -> str | None:
-    """A QR code as SVG without any style, None where the optional library is not installed."""
+    """A QR code as the address of an SVG image, None where the optional library is not installed.
+
+    An image is a document of its own, so that no style of the page reaches into it."""
     if find_spec("segno") is None:
         return None
     made: Any = import_module("segno").make(text, error="m", micro=False)
-    drawn: str = made.svg_inline(scale=5, border=4, dark="#000", light="#fff", omitsize=False)
-    return drawn
+    address: str = made.svg_data_uri(scale=5, border=4, dark="#000", light="#fff")
+    return address
 
 
 def _totp(secret: str) -> TOTP:

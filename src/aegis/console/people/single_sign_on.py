@@ -15,56 +15,24 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import http.client
-import ipaddress
 import json
 import secrets
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
+from aegis.console.people.provider import Settings, address, called
 from aegis.console.people.roles import Role
-from aegis.errors import BadInput, CheckFailed
+from aegis.errors import CheckFailed
 
 ALGORITHMS = ("RS256", "ES256", "EdDSA")
 BEGUN_S, TIMEOUT_S, FRESH_S, LEEWAY_S = 600, 5.0, 3600.0, 60
 LARGEST = 2**20
 COOKIE = "__Host-aegis-sso"
 _ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
-
-
-@dataclass(frozen=True)
-class Settings:
-    issuer: str
-    client_id: str
-    client_secret: str = field(default="", repr=False)
-    claim: str = "aegis_roles"
-    words: Mapping[str, Role] = field(default_factory=dict)
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Settings | None:
-        """None where no provider is named. Raises ``BadInput`` for half a setting."""
-        issuer = environment.get("AEGIS_OIDC_ISSUER", "").strip()
-        client = environment.get("AEGIS_OIDC_CLIENT_ID", "").strip()
-        if not issuer and not client:
-            return None
-        if not issuer or not client:
-            raise BadInput(
-                "single sign-on with half a setting",
-                "AEGIS_OIDC_ISSUER and AEGIS_OIDC_CLIENT_ID",
-            )
-        _parts(issuer)
-        claim, words = _mapping(environment.get("AEGIS_OIDC_ROLES", "").strip() or cls.claim)
-        return cls(issuer, client, environment.get("AEGIS_OIDC_CLIENT_SECRET", ""), claim, words)
-
-    def roles(self, said: Any) -> frozenset[Role]:
-        """The roles a claim's value gives; words that are not known give none."""
-        words = [said] if isinstance(said, str) else said if isinstance(said, list) else []
-        known = self.words or {role.value: role for role in Role}
-        return frozenset(known[word] for word in words if isinstance(word, str) and word in known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +89,8 @@ class SignOn:
             "back": back,
             "until": self._clock() + BEGUN_S,
         }
-        address = str(self._provider()["authorization_endpoint"])
-        return f"{address}{'&' if '?' in address else '?'}{urlencode(asked)}", self._signed(begun)
+        at = str(self._provider()["authorization_endpoint"])
+        return f"{at}{'&' if '?' in at else '?'}{urlencode(asked)}", self._signed(begun)
 
     def finish(self, cookie: str, asked: Mapping[str, str]) -> Vouched:
         """``asked`` is the query the provider sent the browser back with. Raises ``CheckFailed``
@@ -160,7 +128,7 @@ class SignOn:
         if self.settings.client_secret:
             pair = f"{quote(self.settings.client_id)}:{quote(self.settings.client_secret)}"
             headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
-        answer = self._call(str(self._provider()["token_endpoint"]), form, headers)
+        answer = called(self._trust, str(self._provider()["token_endpoint"]), form, headers)
         token = answer.get("id_token")
         if not isinstance(token, str):
             raise CheckFailed("the provider sent no ID token")
@@ -218,7 +186,7 @@ class SignOn:
             BEGUN_S / 10 if again else FRESH_S
         )
         if self._keys is None or not fresh:
-            found = self._call(str(self._provider()["jwks_uri"])).get("keys")
+            found = called(self._trust, str(self._provider()["jwks_uri"])).get("keys")
             keys = (
                 [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
             )
@@ -228,61 +196,17 @@ class SignOn:
     def _provider(self) -> dict[str, Any]:
         now = self._clock()
         if self._found is None or now - self._found[0] > FRESH_S:
-            address = self.settings.issuer.rstrip("/") + "/.well-known/openid-configuration"
-            found = self._call(address)
+            at = self.settings.issuer.rstrip("/") + "/.well-known/openid-configuration"
+            found = called(self._trust, at)
             if found.get("issuer") != self.settings.issuer:
                 raise CheckFailed(
                     f"{self.settings.issuer} calls itself {str(found.get('issuer'))[:80]!r}",
                     "an issuer that calls itself as AEGIS_OIDC_ISSUER does",
                 )
             for name in _ENDPOINTS:
-                _parts(str(found.get(name, "")))
+                address(str(found.get(name, "")))
             self._found = (now, found)
         return self._found[1]
-
-    def _call(
-        self,
-        url: str,
-        form: Mapping[str, str] | None = None,
-        extra: Mapping[str, str] | None = None,
-    ) -> dict[str, Any]:
-        """One request, no redirects, a bounded answer of JSON."""
-        parts = _parts(url)
-        assert parts.hostname is not None
-        line: http.client.HTTPConnection
-        if parts.scheme == "https":
-            trust = self._trust or ssl.create_default_context()
-            line = http.client.HTTPSConnection(
-                parts.hostname, parts.port, timeout=TIMEOUT_S, context=trust
-            )
-        else:
-            line = http.client.HTTPConnection(parts.hostname, parts.port, timeout=TIMEOUT_S)
-        headers = {"Accept": "application/json", **(extra or {})}
-        body = None
-        if form is not None:
-            body = urlencode(form)
-            headers["Content-Type"] = "application/x-www-form-urlencoded"
-        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        try:
-            line.request("GET" if body is None else "POST", path, body, headers)
-            answer = line.getresponse()
-            data = answer.read(LARGEST + 1)
-        except (OSError, http.client.HTTPException) as error:
-            raise BadInput(
-                f"the single sign-on provider {parts.netloc} does not answer",
-                way_out="Log in with your password, or try again later",
-            ) from error
-        finally:
-            line.close()
-        if answer.status != 200 or len(data) > LARGEST:
-            raise CheckFailed(f"the single sign-on provider answered {answer.status}")
-        try:
-            found = json.loads(data)
-        except (ValueError, RecursionError) as error:
-            raise CheckFailed("the single sign-on provider answered no JSON") from error
-        if not isinstance(found, dict):
-            raise CheckFailed("the single sign-on provider answered no JSON object")
-        return found
 
     # What this browser began
 
@@ -305,38 +229,6 @@ def set_cookie(value: str) -> str:
     """Lax, not Strict: the browser comes back from the provider, which is another site."""
     age = BEGUN_S if value else 0
     return f"{COOKIE}={value}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={age}"
-
-
-def _mapping(text: str) -> tuple[str, dict[str, Role]]:
-    claim, _, pairs = text.partition(":")
-    words: dict[str, Role] = {}
-    for pair in filter(None, (one.strip() for one in pairs.split(","))):
-        word, equals, role = (part.strip() for part in pair.rpartition("="))
-        if not equals or role not in {one.value for one in Role}:
-            raise BadInput(
-                f"AEGIS_OIDC_ROLES has {pair!r:.80}",
-                f"WORD=ROLE with a role of {', '.join(Role)}",
-            )
-        words[word] = Role(role)
-    if not claim.strip():
-        raise BadInput("AEGIS_OIDC_ROLES names no claim", "CLAIM, or CLAIM: WORD=ROLE, ...")
-    return claim.strip(), words
-
-
-def _parts(url: str) -> Any:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-        raise BadInput(f"{url!r:.80} is no address of a single sign-on provider", "https://HOST/")
-    if parts.scheme == "http" and not _loopback(parts.hostname):
-        raise BadInput(f"the single sign-on provider {parts.netloc} without TLS", "https://")
-    return parts
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _base64(data: bytes) -> str:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from aegis.console.people.accounts import Account
 from aegis.console.people.door import Door, Wait
 from aegis.console.people.limits import place
 from aegis.console.people.rights import asking
@@ -102,6 +103,18 @@ def door_of(request: Request) -> Door:
 
 def address_of(request: Request) -> str:
     return place(request.client.host if request.client else "")
+
+
+def come_in(request: Request, door: Door, account: Account, answer: Response) -> Response:
+    """A new session in place of the browser's old one."""
+    made = door.sessions.open(
+        account.name,
+        address_of(request),
+        request.headers.get("user-agent", ""),
+        before=request.cookies.get(door.sessions.cookie, ""),
+    )
+    answer.headers.append("Set-Cookie", door.sessions.set_cookie(made))
+    return answer
 
 
 def _given(given: Given) -> Response:

@@ -1,9 +1,13 @@
 """What one person alone may not do: raise a budget, leave masked mode, promote a model.
 
 One proposes, with a reason; within a day another person with the same right confirms exactly what
-was proposed, by its digest. Each proposal is used once. Proposing, confirming, refusing and failing
-each are an entry in the coordinator's own log before they hold: no entry, no act. This machine's
-own token is nobody in particular and counts as neither of the two.
+was proposed, by its digest. Each proposal is used once. Proposing, confirming and refusing each are
+an entry in the coordinator's own log before they hold: no entry, no act. This machine's own token
+is nobody in particular and counts as neither of the two.
+
+Two accounts are two people as far as whoever hands accounts out sees to it. An administrator who
+resets somebody's account could come in as that person; that person's password then fails, and the
+table of changes says who did it.
 """
 
 from __future__ import annotations
@@ -39,8 +43,9 @@ NEEDS: dict[Kind, Right] = {
     Kind.LEAVE_MASKED: Right.BUDGET,
     Kind.PROMOTE_MODEL: Right.PROMOTE,
 }
-_COLUMNS = (
-    "number, kind, payload, sha256, proposer, reason, made, expires, state, second, closed, outcome"
+_SELECT = (
+    "SELECT number, kind, payload, sha256, proposer, reason, made, expires, state, second, closed,"
+    " outcome FROM proposals"
 )
 
 
@@ -74,7 +79,7 @@ class Proposals:
 
     def find(self, number: int) -> Proposal:
         """Raises ``BadInput`` where there is none of that number."""
-        row = self.book.row(f"SELECT {_COLUMNS} FROM proposals WHERE number=?", number)  # noqa: S608
+        row = self.book.row(_SELECT + " WHERE number=?", number)
         if row is None:
             raise BadInput(f"there is no proposal {number}")
         return _proposal(row)
@@ -82,8 +87,7 @@ class Proposals:
     def waiting(self, kind: Kind | None = None) -> list[Proposal]:
         """Those that another person may still confirm, oldest first."""
         rows = self.book.rows(
-            f"SELECT {_COLUMNS} FROM proposals WHERE state='open' AND expires > ?"  # noqa: S608
-            " ORDER BY number",
+            _SELECT + " WHERE state='open' AND expires > ? ORDER BY number",
             self.book.clock(),
         )
         found = [_proposal(row) for row in rows]
@@ -91,10 +95,7 @@ class Proposals:
 
     def past(self, most: int = 100) -> list[Proposal]:
         """Newest first, whatever became of them."""
-        rows = self.book.rows(
-            f"SELECT {_COLUMNS} FROM proposals ORDER BY number DESC LIMIT ?",  # noqa: S608
-            most,
-        )
+        rows = self.book.rows(_SELECT + " ORDER BY number DESC LIMIT ?", most)
         return [_proposal(row) for row in rows]
 
     def propose(

@@ -11,7 +11,7 @@ import json
 import re
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,9 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aegis.errors import AegisError, BadInput, DataError
+from aegis.hospital.chain import recorded
+from aegis.hospital.decisions import Decisions
 from aegis.identity.keyfile import write_private
 from aegis.operations.hospital.folder import HospitalFolder, Registered
 from aegis.operations.hospital.rows import load
+from aegis.store.home import write_whole
 from aegis.tasks.tables.columns import Mark, decimal_mark, is_number
 from aegis.tasks.tables.dialect import MOST_BYTES, MOST_COLUMNS, MOST_FIELD, MOST_ROWS
 from aegis.tasks.tables.reading import SHOWN, Problem, Problems, Table, read_table
@@ -34,6 +37,7 @@ MOST_UPLOADS = 50
 _ID = re.compile(r"[a-f0-9]{16}")
 _ROW = re.compile(r"row (\d{1,7})")
 _WHY: tuple[tuple[str, str], ...] = (
+    ("begins with", "the first row does not name the columns"),
     ("MiB", f"the file is larger than {MOST_BYTES // 2**20} MiB"),
     ("holds the byte", "the file is not text; save it as CSV from the program that made it"),
     ("archive", "the file is an archive or a workbook; save it as CSV"),
@@ -45,7 +49,6 @@ _WHY: tuple[tuple[str, str], ...] = (
     ("column name of", "a column's name has more than 200 characters"),
     (" columns", f"the file has more than {MOST_COLUMNS} columns"),
     ("more than", f"the file has more than {MOST_ROWS:,} rows"),
-    ("begins with", "the first row does not name the columns"),
     (
         "characters",
         f"a cell has more than {MOST_FIELD:,} characters; look for an open quotation mark",
@@ -205,28 +208,30 @@ def checked(path: Path, task: str, label: str = "", positive: str = "", group: s
 def register(folder: HospitalFolder, wanted: Registered) -> Registered:
     """From the next run on these are the hospital's data. What the old ones spent cannot be left
     behind: where they spent anything, ``BadInput``; a ledger without spending is put aside."""
-    from aegis.hospital.chain import recorded
-
     before = folder.registered
-    if folder.ledger.exists():
-        rows, _ = recorded(folder.ledger)
-        spent = [row for row in rows if row.kind == "reserved"]
-        if spent and before.text() != wanted.text():
-            raise BadInput(
-                "the registered data have spent some of their privacy budget",
-                "patients who are in both data sets would be protected by neither budget",
-                "For other patients make another hospital: aegis hospital init",
-            )
-        if not spent and before.text() != wanted.text():
-            aside = folder.root / f"ledger-{rows[0].detail[:12] if rows else 'empty'}.db"
-            for end in ("", "-wal", "-shm"):
-                old = folder.ledger.with_name(folder.ledger.name + end)
-                if old.exists():
-                    old.replace(aside.with_name(aside.name + end))
-    from aegis.store.home import write_whole
-
+    if before.text() != wanted.text():
+        _leave(folder)
     write_whole(folder.root / "hospital.toml", wanted.text().encode())
     return wanted
+
+
+def _leave(folder: HospitalFolder) -> None:
+    """Put the ledger aside. Raises ``BadInput`` where anything was charged to it, also where the
+    file itself is gone."""
+    with closing(Decisions(folder.decisions)) as decisions:
+        spent = decisions.ledger_head(folder.ledger.name) is not None
+    rows = recorded(folder.ledger)[0] if folder.ledger.exists() else []
+    if spent or any(row.kind == "reserved" for row in rows):
+        raise BadInput(
+            "the registered data have spent some of their privacy budget",
+            "patients who are in both data sets would be protected by neither budget",
+            "For other patients make another hospital: aegis hospital init",
+        )
+    aside = f"ledger-{rows[0].detail[:12] if rows else 'empty'}.db"
+    for end in ("", "-wal", "-shm"):
+        old = folder.root / f"{folder.ledger.name}{end}"
+        if old.exists():
+            old.replace(folder.root / f"{aside}{end}")
 
 
 def missing_share(values: NDArray[Any]) -> float:
@@ -256,20 +261,24 @@ def _check_column(
         places = [int(table.places[at]) for at in words.rows_of(code)]
         what = _misfit(column, word, mark)
         if what:
-            for place in places[:SHOWN]:
-                problems.add(place, column.name, what)
-            problems.count += max(0, len(places) - SHOWN)
+            _add(problems, places, column.name, what)
             continue
         if column.kind == "category" or column.low is None or column.high is None:
             continue
         if not column.low <= float(word.replace(",", ".")) <= column.high:
             what = f"is not from {column.low:g} to {column.high:g}{unit}"
-            for place in places[:SHOWN]:
-                if strict:
-                    problems.add(place, column.name, what)
-                else:
-                    remarks.append(Problem(place, column.name, what))
+            if strict:
+                _add(problems, places, column.name, what)
+            else:
+                remarks += [Problem(place, column.name, what) for place in places[:SHOWN]]
     remarks[:] = remarks[: 5 * SHOWN]
+
+
+def _add(problems: Problems, places: list[int], column: str, what: str) -> None:
+    """All of them count, the first ones are listed."""
+    for place in places[:SHOWN]:
+        problems.add(place, column, what)
+    problems.count += max(0, len(places) - SHOWN)
 
 
 def _misfit(column: Column, word: str, mark: Mark) -> str:
@@ -288,8 +297,7 @@ def _check_words(
         return
     for code, word in enumerate(words.words):
         if word not in known:
-            for at in words.rows_of(code)[:SHOWN]:
-                problems.add(int(table.places[at]), name, what)
+            _add(problems, [int(table.places[at]) for at in words.rows_of(code)], name, what)
 
 
 def _check_label(

@@ -1,0 +1,38 @@
+"""Ten thousand made-up requests by everybody: nothing fails, nobody gets what is not theirs.
+
+The window is the real one on two finished runs; only a start begins nothing. AEGIS_PROVE_CASES
+asks for another number.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from aegis.console.coordinator import steering
+from tests.console.asking import PEOPLE, belongs
+from tests.console.conftest import finished_home  # noqa: F401  (a fixture)
+from tests.console.coordinator.conftest import window  # noqa: F401
+from tests.console.fuzzing import fuzzed
+
+pytestmark = pytest.mark.prove
+
+CASES, PARTS = int(os.environ.get("AEGIS_PROVE_CASES", "10000")), 10
+EVERYBODY = {
+    **PEOPLE,
+    "nobody": None,
+    "an operator of hospital_01": belongs("hospital_01"),
+    "a viewer of hospital_02": belongs("hospital_02", *[]),
+}
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_ten_thousand_requests_break_nothing(window, monkeypatch, measured, part):  # noqa: F811
+    monkeypatch.setattr(steering, "start", lambda *said: window.desk.reading.latest())
+    found = measured(
+        f"part {part}", lambda: fuzzed(window.app, EVERYBODY, CASES // PARTS, number=part)
+    )
+    print(part, found["cases"], found["statuses"])
+    assert found["wrong"] == []
+    assert found["cases"] > 0.8 * CASES / PARTS
