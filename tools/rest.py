@@ -72,8 +72,14 @@ def pages(app: Any) -> list[tuple[str, str, str]]:
 
 
 def said(operation: dict[str, Any]) -> str:
-    """The docstring of the route, as OpenAPI has it; empty where there is none."""
-    return prose(operation.get("description") or "").split("\n")[0]
+    """What the route says of itself: its summary, where it is not FastAPI's own spelling of the
+    function's name, and its docstring; empty where there is neither."""
+    summary = operation.get("summary", "")
+    made_up = summary.lower().replace(" ", "_")
+    if operation.get("operationId", "").startswith(f"{made_up}_"):
+        summary = ""
+    more = prose(operation.get("description") or "").split("\n")[0]
+    return ". ".join(part.rstrip(".") for part in (summary, more) if part)
 
 
 def _asked(operation: dict[str, Any], schemas: dict[str, Any]) -> str:

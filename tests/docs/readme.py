@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.docs.pages import ROOT, boxes, joined
 
-CHEAP = ("query", "plan", "models", "doctor", "keys", "data check")
+CHEAP = ("query", "plan", "doctor", "keys", "data check")
 # What a command may end with besides 0: a verdict, or a plan that is not sound.
 ENDS = {"audit membership": (0, 1), "plan check": (2,)}
 

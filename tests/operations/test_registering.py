@@ -8,7 +8,6 @@ from aegis.errors import BadInput
 from aegis.messages import Invite, Refusal
 from aegis.operations.hospital.alone import (
     division,
-    judge_own,
     own_model,
     own_plan,
     plan_here,
@@ -17,6 +16,7 @@ from aegis.operations.hospital.alone import (
 from aegis.operations.hospital.federation import Federation
 from aegis.operations.hospital.folder import Registered, init, policy_text
 from aegis.operations.hospital.hospital import Hospital
+from aegis.operations.hospital.judging import judge_own
 from aegis.operations.hospital.policies import for_public_data
 from aegis.operations.hospital.uploads import register
 from aegis.plan import load_plan

@@ -25,7 +25,7 @@ counts = st.lists(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(counts, st.integers(1, 20))
 def test_at_least_so_many_patients_lie_between_any_two_points(found, least):
     histogram = np.zeros((2, BINS), dtype=np.int64)

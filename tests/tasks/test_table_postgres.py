@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,57 +11,18 @@ from aegis.errors import DataError
 from aegis.tasks.tables.sql import read_postgres
 from aegis.tasks.tables.table import read_all, table
 from aegis.tasks.task import DataOptions
+from tests.servers import postgres
 from tests.tasks.databases import TABLES, omop_in_sqlite, omop_rows, patients
 
 pytestmark = pytest.mark.engine
 EXAMPLES = Path(__file__).parents[2] / "examples" / "own-data"
 
 
-def _programs() -> Path:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    which = shutil.which("initdb")
-    if not found and which is None:
-        pytest.skip("no PostgreSQL server here: apt-get install postgresql")
-    return found[-1].parent if found else Path(str(which)).parent
-
-
-def _as_postgres(*command: str | Path) -> list[str]:
-    """PostgreSQL refuses to run as root; then its own user does."""
-    words = [str(word) for word in command]
-    if os.geteuid() != 0:
-        return words
-    if shutil.which("setpriv") is None:
-        pytest.skip("run as root, and there is no setpriv to become somebody else")
-    return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", *words]
-
-
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """The folder of a server's socket; the server ends with the tests."""
-    pytest.importorskip("psycopg", reason="psycopg is not installed: the extra postgres")
-    programs = _programs()
-    import tempfile
-
-    folder = Path(tempfile.mkdtemp(prefix="aegis-pg-", dir="/tmp"))  # a socket's path is short
-    if os.geteuid() == 0:
-        try:
-            shutil.chown(folder, "postgres", "postgres")
-        except LookupError:
-            pytest.skip("run as root, and there is no user postgres")
-    data = folder / "data"
-    quiet = {"check": True, "capture_output": True, "cwd": folder}
-    made = _as_postgres(programs / "initdb", "-D", data, "-U", "owner", "-A", "trust", "--no-sync")
-    subprocess.run(made, **quiet)
-    options = f"-k {folder} -h '' -c fsync=off -c shared_buffers=1MB"
-    start = (programs / "pg_ctl", "-D", data, "-w", "-l", folder / "log", "-o", options, "start")
-    subprocess.run(_as_postgres(*start), **quiet)
-    try:
-        yield folder
-    finally:
-        stop = (programs / "pg_ctl", "-D", data, "-m", "immediate", "stop")
-        with suppress(subprocess.CalledProcessError):
-            subprocess.run(_as_postgres(*stop), **quiet)
-        shutil.rmtree(folder, ignore_errors=True)
+def server():
+    """The folder of a server's socket."""
+    with postgres() as found:
+        yield found.folder
 
 
 @pytest.fixture(scope="module")

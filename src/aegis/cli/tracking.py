@@ -70,4 +70,4 @@ def follow() -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run hears it; this catches up
     logs.start()
-    mirror(Home.from_environment(), sys.stdin.buffer)
+    mirror(Home.from_environment(), sys.stdin.fileno())

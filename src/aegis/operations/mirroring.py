@@ -10,14 +10,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import select
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import IO
 
 from aegis.errors import AegisError, BadInput, MissingExtra
 from aegis.store.home import Home, held_alone, setting
@@ -86,26 +85,28 @@ def only_mirror(home: Home, patience_s: float = 60.0) -> Iterator[None]:
         yield
 
 
-def follow(home: Home, heard: IO[bytes], every_s: float = EVERY_S) -> None:
-    """Mirror until ``heard`` ends, and then what is still to come."""
+def follow(home: Home, heard: int, every_s: float = EVERY_S) -> None:
+    """Mirror until the pipe ``heard`` ends, and then what is still to come."""
     with contextlib.suppress(AttributeError, OSError):
         os.nice(10)
+    over = threading.Event()
+    threading.Thread(target=_listen, args=(heard, over), daemon=True).start()
     while True:
         try:
             with only_mirror(home, 0):
-                _while_it_is_on(Mirror.from_settings(home), heard, every_s)
+                _while_it_is_on(Mirror.from_settings(home), over, every_s)
                 return
-        except BadInput as error:
-            if _ended(heard, every_s):
+        except BadInput as error:  # another process mirrors this data root
+            if over.wait(every_s):
                 with only_mirror(home, LAST_S):
                     _last(Mirror.from_settings(home))
                 return
             log.debug("%s", error)
 
 
-def _while_it_is_on(mirror: Mirror, heard: IO[bytes], every_s: float) -> None:
+def _while_it_is_on(mirror: Mirror, over: threading.Event, every_s: float) -> None:
     pause, failed = every_s, ""
-    while not _ended(heard, pause):
+    while not over.wait(pause):
         try:
             mirror.sync()
             pause, failed = every_s, ""
@@ -124,7 +125,9 @@ def _last(mirror: Mirror) -> None:
         log.warning("%s", error)
 
 
-def _ended(heard: IO[bytes], seconds: float) -> bool:
-    """Wait so long, or until whoever started this has ended."""
-    ready, _, _ = select.select([heard], [], [], seconds)
-    return bool(ready) and not os.read(heard.fileno(), 1)
+def _listen(heard: int, over: threading.Event) -> None:
+    """Nothing is ever said on this pipe; it ends with whoever started this."""
+    with contextlib.suppress(OSError):
+        while os.read(heard, 1):
+            pass
+    over.set()

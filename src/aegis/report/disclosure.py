@@ -96,12 +96,14 @@ def _holding(result: Mapping[str, Any]) -> str:
         f"Total epsilon {significant(spent)}, delta {said}, per {unit}, {relation} "
         f"(accountant: {privacy.get('accountant') or 'not recorded'})."
     )
+    uncovered = "; ".join(str(text) for text in sequence(privacy.get("not_covered")))
+    beyond = f" Not covered: {uncovered}." if uncovered else ""
     if spent >= LOUD_EPSILON:
-        return f"{first} This bound alone promises little; see the attack tests."
+        return f"{first} This bound alone promises little; see the attack tests.{beyond}"
     return (
         f"{first} Somebody who sees the model and guesses whether one given record was used is "
         f"right in at most {right_guesses(spent)} of 100 cases, against 50 of 100 by tossing a "
-        "coin."
+        f"coin.{beyond}"
     )
 
 

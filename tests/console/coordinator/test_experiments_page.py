@@ -12,6 +12,7 @@ from html import unescape
 import pytest
 
 from aegis.console.coordinator.app import coordinator_app
+from aegis.console.coordinator.compared import overlaid, overlaid_table
 from aegis.console.coordinator.desk import Desk
 from aegis.console.coordinator.experiments import (
     MOST,
@@ -19,8 +20,6 @@ from aegis.console.coordinator.experiments import (
     chosen,
     experiment_of,
     lines_of,
-    overlaid,
-    overlaid_table,
     page_of,
 )
 from aegis.console.coordinator.experiments import (

@@ -1,4 +1,4 @@
-"""A few hundred requests made of the API's own description; `make prove` sends ten thousand."""
+"""A hundred requests made of the API's own description; `make prove` sends ten thousand."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def started(monkeypatch, finished_home):
 
 
 def test_no_made_up_request_breaks_a_route_or_reaches_it_without_the_right(window, started):
-    found = fuzzed(window.app, EVERYBODY, 180)
-    assert found["cases"] >= 120
+    found = fuzzed(window.app, EVERYBODY, 120)
+    assert found["cases"] >= 80
     assert not found["wrong"], found["wrong"]
     assert {"200", "401", "403", "422"} <= set(found["statuses"])

@@ -9,7 +9,7 @@ import sqlite3
 
 import pytest
 
-from aegis.console.coordinator import logbook, page_audit
+from aegis.console.coordinator import log_proofs, log_standing, logbook, page_audit
 from aegis.console.coordinator.app import coordinator_app
 from aegis.console.coordinator.desk import Desk, Sight
 from aegis.console.people.roles import Person, Role
@@ -57,7 +57,7 @@ def test_every_entry_is_listed_once_over_all_pages(desk, finished_home):
         numbers += [row.number for row in logbook.rows(desk, Sight(), log, page=page)[1]]
     assert numbers == list(range(total, 0, -1))
     everything, _ = logbook.rows(desk, Sight(), logbook.ALL)
-    assert everything == sum(logbook.standing(desk, one).size for one in names(desk))
+    assert everything == sum(log_standing.standing(desk, one).size for one in names(desk))
 
 
 def names(desk):
@@ -83,9 +83,9 @@ def test_filters_leave_what_they_name(desk, finished_home):
 
 def test_the_steps_of_a_proof_lead_by_hand_to_the_signed_root(desk, finished_home):
     for log in names(desk):
-        size = logbook.standing(desk, log).size
+        size = log_standing.standing(desk, log).size
         for number in {1, 2, size // 2, size - 1, size}:
-            found = logbook.proven(desk, Sight(), log, number)
+            found = log_proofs.proven(desk, Sight(), log, number)
             assert found.holds
             at = leaf_hash(found.text.encode())
             for step in found.steps:
@@ -100,7 +100,7 @@ def test_an_entry_page_shows_bytes_path_checkpoint_and_what_it_does_not_prove(
     asking, desk, finished_home
 ):
     log = finished_home.private
-    found = logbook.proven(desk, Sight(), log, 20)
+    found = log_proofs.proven(desk, Sight(), log, 20)
     page = asking.get(f"/audit/{log}/20").text
     for text in (found.leaf, found.root, *(step.sibling for step in found.steps)):
         assert text in page
@@ -165,7 +165,7 @@ def test_an_entry_rewritten_with_its_hash_is_caught_by_the_checkpoint(own_home):
     database.close()
     desk = Desk.of(found.home)
     assert "checkpoint 1 signs others" in head(desk, log)["head"]
-    assert not logbook.proven(desk, Sight(), log, 5).holds
+    assert not log_proofs.proven(desk, Sight(), log, 5).holds
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_a_log_that_lost_something_says_what(own_home, statement, said):
 
 def test_a_tail_cut_off_with_its_checkpoint_is_known_from_the_coordinators_own_log(own_home):
     found = own_home()
-    size = logbook.standing(Desk.of(found.home), found.private).size
+    size = log_standing.standing(Desk.of(found.home), found.private).size
     database = sqlite3.connect(found.home.audit_log)
     with database:
         database.execute(
@@ -227,7 +227,7 @@ def test_an_export_is_what_can_be_verified_elsewhere_and_is_on_record_first(own_
     total, rows = logbook.rows(desk, Sight(), logbook.OWN_NAME, kind="Exported", text=sha256)
     assert total == 1
     assert AUDITOR.name in rows[0].sentence
-    assert logbook.standing(desk, logbook.OWN_NAME).bad == ""
+    assert log_standing.standing(desk, logbook.OWN_NAME).bad == ""
 
 
 def test_somebody_of_one_hospital_reads_no_figure_of_another_and_exports_nothing(
@@ -252,7 +252,7 @@ def test_the_page_for_paper_has_all_entries_and_only_readers_of_the_log_see_it(
 ):
     log = finished_home.private
     page = asking.get(f"/audit/print?run={log}").text
-    assert page.count('<tr><th scope="row"') == logbook.standing(desk, log).size
+    assert page.count('<tr><th scope="row"') == log_standing.standing(desk, log).size
     viewer = Asking(coordinator_app(desk), Person("eve", frozenset({Role.VIEWER})))
     assert viewer.get("/audit").status_code == 403
     assert viewer.post("/audit/verify", data={"run": log}).status_code == 403

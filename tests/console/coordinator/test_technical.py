@@ -110,6 +110,13 @@ def test_missing_hospitals_are_found_by_name_and_filter():
     assert list(rows[0]) == list(COLUMNS)
 
 
+def test_that_others_were_missing_is_said_without_their_names():
+    whole = build(rounds=7)
+    seen = {**whole, "history": [{**one, "absent": []} for one in whole["history"]]}
+    rows = rounds_of(seen, Spending(), whole)
+    assert [row["missing"] for row in rows] == ["", "", "1 not named", "", "", "", ""]
+
+
 def test_pages_hold_every_round_once():
     rows = rounds_of(build(rounds=53), Spending())
     seen = []

@@ -15,8 +15,9 @@ from aegis.console.coordinator.desk import Desk
 from aegis.console.hospital.app import hospital_app
 from aegis.console.hospital.desk import HospitalDesk
 from aegis.operations.hospital import asking as asking_module
-from aegis.operations.hospital.alone import judge_shared, shared_model
+from aegis.operations.hospital.alone import shared_model
 from aegis.operations.hospital.folder import Registered
+from aegis.operations.hospital.judging import judge_shared
 from aegis.operations.hospital.received import received
 from aegis.plan import load_plan
 from aegis.tasks.vitals_sample import write_samples

@@ -1,4 +1,4 @@
-"""Which plans need two people before somebody starts them here.
+"""What needs two people, in words, and which plans need them before somebody starts them here.
 
 Leaving masked mode shows the coordinator more than one sum of all hospitals; a budget above that of
 every earlier run of the task spends more of patients' privacy than anybody agreed to so far. Either
@@ -11,7 +11,8 @@ import json
 from typing import Any
 
 from aegis.console.coordinator.desk import Desk
-from aegis.console.people.two_persons import Kind
+from aegis.console.people.two_persons import Kind, Proposal
+from aegis.console.window.formats import utc
 from aegis.plan import Plan
 from aegis.report.wording import significant
 
@@ -57,3 +58,58 @@ def largest_budget(desk: Desk, task: str) -> float | None:
                 if privacy.enabled and privacy.epsilon_budget is not None:
                     budgets.append(float(privacy.epsilon_budget))
     return max(budgets, default=None)
+
+
+def title(one: Proposal) -> str:
+    words = WORDS.get(one.kind, one.kind.value)
+    if one.kind is Kind.PROMOTE_MODEL:
+        return f"Use v{one.payload.get('version')} for {one.payload.get('task')}"
+    return f"{words}: {one.payload.get('task', 'plan')}"
+
+
+def facts(one: Proposal) -> list[tuple[str, str]]:
+    labels = {
+        "task": "Task",
+        "version": "Version",
+        "sha256": "Model",
+        "instead_of": "Instead of",
+        "plan_sha256": "Plan",
+        "trust": "Trust mode",
+        "epsilon_budget": "Budget of the run",
+        "before": "Largest so far",
+    }
+    found = []
+    for key, value in one.payload.items():
+        said = "none in use" if value is None else str(value)
+        if isinstance(value, float):
+            said = f"epsilon {significant(value)}"
+        elif key == "version":
+            said = f"v{value}"
+        found.append((labels.get(key, key.replace("_", " ")), said))
+    found.append(("Proposed by", f"{one.proposer}, {utc(one.made)}"))
+    found.append(("Reason", one.reason))
+    found.append(("May be confirmed until", utc(one.expires)))
+    found.append(("Digest of this proposal", one.sha256))
+    return found
+
+
+def what(one: Proposal) -> str:
+    match one.kind:
+        case Kind.PROMOTE_MODEL:
+            return (
+                "From then on this version is the one in use for its task. Its files, its log, the "
+                "membership audit and the fairness check are looked at again first; if one does "
+                "not hold, nothing happens."
+            )
+        case Kind.LEAVE_MASKED:
+            return (
+                "This plan may then be started once, within a day. The coordinator will see more "
+                "than one sum of all hospitals: in open mode each hospital’s update. Each hospital "
+                "still decides by its own policy whether it takes part."
+            )
+        case Kind.RAISE_BUDGET:
+            return (
+                "This plan may then be started once, within a day, though it may spend more "
+                "epsilon than any run of this task before. Each hospital’s own ledger and cap "
+                "still hold: this raises none of them."
+            )

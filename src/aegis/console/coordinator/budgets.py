@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from aegis.console.coordinator import logbook
+from aegis.console.coordinator import log_checks, logbook
 from aegis.console.coordinator.desk import Desk, Sight
 from aegis.report.disclosure import LOUD_EPSILON, has_noise, right_guesses
 from aegis.report.tables import Table
@@ -88,7 +88,7 @@ def budgets(desk: Desk, document: Mapping[str, Any], sight: Sight) -> list[Budge
     run = str(document.get("run"))
     with desk.reading.journal() as journal:
         known = charges(journal, str(document.get("task")))
-    looked = logbook.checked(desk, logbook.log_name(run))
+    looked = log_checks.checked(desk, logbook.log_name(run))
     broken = {
         str(fault.where).removeprefix("ledger of ").split(",")[0]: fault.what
         for fault in (looked.found.faults if looked else ())

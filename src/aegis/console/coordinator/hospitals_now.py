@@ -257,7 +257,8 @@ def _missing(name: str, course: Course) -> tuple[str, str, str, str]:
     why = course.missing[name]
     said = f"Missing in round {course.round}: {_shortened(why)}"
     if "budget" in why or "epsilon" in why:
-        return "off", "Sits out", f"{_shortened(why)} Nothing is sent.", "missing"
+        plain = _shortened(why.removeprefix("refused: "))
+        return "off", "Sits out", f"{plain[:1].upper()}{plain[1:]} Nothing is sent.", "missing"
     if why.startswith("refused"):
         return "warn", "Declined", said, "missing"
     return "warn", "Late", said, "missing"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aegis.console.coordinator import logbook
+from aegis.console.coordinator import log_checks, log_standing, logbook
 from aegis.console.coordinator.desk import Desk
 from aegis.console.window.formats import utc
 from aegis.errors import AegisError
@@ -119,15 +119,15 @@ def fits(line: Line, task: str, state: str, text: str) -> bool:
 def checked(desk: Desk, registry: Registry, version: Version) -> tuple[list[Gate], bool]:
     """The gates as they stand, and whether the whole log was verified for it: a long one is only
     on demand."""
-    known = logbook.checked(desk, logbook.log_name(version.run))
+    known = log_checks.checked(desk, logbook.log_name(version.run))
     whole = True
     try:
-        standing = logbook.standing(desk, version.run)
+        standing = log_standing.standing(desk, version.run)
         faults = [standing.bad] if standing.bad else []
         if known is not None and known.size == standing.size:
             faults = faults or [str(one) for one in known.found.faults]
         elif standing.size <= QUICK:
-            found = verify(logbook.evidence_of(desk, version.run))
+            found = verify(log_checks.evidence_of(desk, version.run))
             faults = faults or [str(one) for one in found.faults]
             if not faults and not found.complete:
                 faults = ["the run's log is not complete"]

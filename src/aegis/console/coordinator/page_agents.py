@@ -205,7 +205,9 @@ def ask_to_revoke(
     return _ask(request, name)
 
 
-def _ask(request: Request, name: str, status: int = 200, fault: str = "", said: str = "") -> Response:
+def _ask(
+    request: Request, name: str, status: int = 200, fault: str = "", said: str = ""
+) -> Response:
     standing = members.standing(desk_of(request), name)
     if standing is None or standing.revoked:
         raise NotFound(f"{name!r:.60} is no member of the federation")

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
-from aegis.console.coordinator import happened, logbook
+from aegis.console.coordinator import happened, log_checks, log_proofs, log_standing, logbook
 from aegis.console.coordinator.desk import Desk, Sight, current, desk_of
 from aegis.console.coordinator.own_log import tell
 from aegis.console.people.rights import Person, Right, may
@@ -47,7 +47,7 @@ def verify_now(request: Request, person: Reader, run: Annotated[str, Form()] = "
     log = picked_log(desk, run)
     if log in (None, logbook.ALL):
         raise BadInput("no log was named", "one log is verified at a time", "Choose a run first")
-    logbook.check(desk, str(log), person.name)
+    log_checks.check(desk, str(log), person.name)
     return RedirectResponse(f"/audit?{urlencode({'run': str(log)})}#checked", 303)
 
 
@@ -63,7 +63,7 @@ def export(request: Request, person: Reader, run: Annotated[str, Form()] = "") -
     log = picked_log(desk, run)
     if log in (None, logbook.ALL):
         raise BadInput("no log was named", "one log is exported at a time", "Choose a run first")
-    data = exported(logbook.evidence_of(desk, str(log)))
+    data = exported(log_checks.evidence_of(desk, str(log)))
     digest = hashlib.sha256(data).hexdigest()
     tell(desk.home, Exported(logbook.run_of(str(log)), f"audit evidence by {person.name}", digest))
     name = f"aegis-audit-{log}.json"
@@ -76,7 +76,7 @@ def entry(log: str, number: int, request: Request, person: Reader) -> Response:
     desk = desk_of(request)
     if picked_log(desk, log) != log or log == logbook.ALL:
         raise NotFound(f"no log is called {log!r:.80}", way_out="See /audit for all logs")
-    found = logbook.proven(desk, Sight.of(person), log, number)
+    found = log_proofs.proven(desk, Sight.of(person), log, number)
     return render(
         request,
         "coordinator/audit_entry.html",
@@ -126,7 +126,7 @@ def _of_log(
 ) -> dict[str, Any]:
     number = int(page) if page.isascii() and page.isdigit() and 0 < len(page) < 7 else 1
     standings = [
-        logbook.standing(desk, one)
+        log_standing.standing(desk, one)
         for one in ([logbook.log_name(run) for run in logbook.logs(desk)][:100])
         if log in (logbook.ALL, one)
     ]
@@ -139,7 +139,7 @@ def _of_log(
         "standing": standings[0] if len(standings) == 1 else None,
         "standings": standings,
         "said": said(standings, log),
-        "looked": logbook.checked(desk, log),
+        "looked": log_checks.checked(desk, log),
         "rows": rows,
         "total": total,
         "entries": entries,
@@ -156,7 +156,7 @@ def _of_log(
     }
 
 
-def said(standings: list[logbook.Standing], log: str) -> dict[str, str]:
+def said(standings: list[log_standing.Standing], log: str) -> dict[str, str]:
     """The headline: how many entries, whether complete, and checked by whom."""
     size = sum(one.size for one in standings)
     broken = [one for one in standings if one.bad or (one.checkpoints and not one.signed)]
@@ -218,7 +218,7 @@ def _clock(seconds: float) -> str:
     return utc(float(seconds))
 
 
-def witness_table(witnesses: tuple[logbook.Witness, ...]) -> Table | None:
+def witness_table(witnesses: tuple[log_standing.Witness, ...]) -> Table | None:
     if not witnesses:
         return None
     return Table(

@@ -11,10 +11,10 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.background import BackgroundTask
 
+from aegis.console.coordinator.compared import KINDS, overlaid, overlaid_table, with_interval
 from aegis.console.coordinator.desk import desk_of
 from aegis.console.coordinator.experiments import (
     COLUMNS,
-    KINDS,
     MOST,
     NOISES,
     SORTS,
@@ -24,12 +24,9 @@ from aegis.console.coordinator.experiments import (
     chosen,
     experiment_of,
     lines_of,
-    overlaid,
-    overlaid_table,
     page_of,
     read_ahead,
     row,
-    with_interval,
 )
 from aegis.console.people.rights import Person, Right, may
 from aegis.console.reading import NotFound

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
-from aegis.console.coordinator import logbook, model_card, own_log
+from aegis.console.coordinator import log_checks, logbook, model_card, own_log
 from aegis.console.coordinator.desk import Desk, Sight, desk_of
 from aegis.console.coordinator.page_proposals import proposals_of
 from aegis.console.coordinator.withholding import as_seen
@@ -175,7 +175,7 @@ def of_version(
         "can_go_back": _can_go_back(acts),
         "cli_proposal": promotions.proposal(version),
         "onnx": find_spec("onnx") is not None,
-        "looked": logbook.checked(desk, logbook.log_name(version.run)),
+        "looked": log_checks.checked(desk, logbook.log_name(version.run)),
     }
 
 
@@ -215,7 +215,7 @@ def verify(
     desk = desk_of(request)
     with registry_of(desk) as registry:
         stored = _find(registry, version)
-    logbook.check(desk, logbook.log_name(stored.run), person.name)
+    log_checks.check(desk, logbook.log_name(stored.run), person.name)
     return RedirectResponse(f"/models/{stored.name}#checks", 303)
 
 
@@ -240,7 +240,7 @@ def promote(
         )
     with registry_of(desk, writing=True) as registry:
         stored = _find(registry, version)
-        checks = gates(registry, stored, logbook.log_faults(desk, stored.run))
+        checks = gates(registry, stored, log_checks.log_faults(desk, stored.run))
         if any(not one.passed for one in checks):
             said = "; ".join(f"{g.name}: {g.reason.rstrip('.')}" for g in checks if not g.passed)
             faults = (("", f"{stored.name} is not promoted. {said}"),)

@@ -12,18 +12,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
-from aegis.console.coordinator import logbook, own_log
-from aegis.console.coordinator.agreements import WORDS, needed
+from aegis.console.coordinator import log_checks, own_log
+from aegis.console.coordinator.agreements import facts, needed, title, what
 from aegis.console.coordinator.desk import Desk, desk_of
 from aegis.console.coordinator.next_plan import kept
 from aegis.console.people.promoting import confirm_model
 from aegis.console.people.rights import Person, Right, may
 from aegis.console.people.two_persons import NEEDS, Kind, Proposal, Proposals
 from aegis.console.reading import NotFound
-from aegis.console.window.formats import utc
 from aegis.console.window.rendering import render
 from aegis.errors import AegisError, BadInput, CheckFailed
-from aegis.report.wording import significant
 from aegis.store.journal import Journal
 from aegis.store.promotion import Promotions, gates
 from aegis.store.registry import Registry
@@ -141,7 +139,7 @@ def promote(
     one = _of_kind(found, number, (Kind.PROMOTE_MODEL,))
 
     def confirmed() -> str:
-        faults = logbook.log_faults(desk, _run_of(desk, one))
+        faults = log_checks.log_faults(desk, _run_of(desk, one))
         journal = Journal(desk.home.database)
         try:
             registry = Registry(desk.home, journal)
@@ -241,61 +239,6 @@ def _shown(one: Proposal, found: Proposals | None) -> dict[str, Any]:
         "kind": kind,
         "word": word,
     }
-
-
-def title(one: Proposal) -> str:
-    words = WORDS.get(one.kind, one.kind.value)
-    if one.kind is Kind.PROMOTE_MODEL:
-        return f"Use v{one.payload.get('version')} for {one.payload.get('task')}"
-    return f"{words}: {one.payload.get('task', 'plan')}"
-
-
-def facts(one: Proposal) -> list[tuple[str, str]]:
-    labels = {
-        "task": "Task",
-        "version": "Version",
-        "sha256": "Model",
-        "instead_of": "Instead of",
-        "plan_sha256": "Plan",
-        "trust": "Trust mode",
-        "epsilon_budget": "Budget of the run",
-        "before": "Largest so far",
-    }
-    found = []
-    for key, value in one.payload.items():
-        said = "none in use" if value is None else str(value)
-        if isinstance(value, float):
-            said = f"epsilon {significant(value)}"
-        elif key == "version":
-            said = f"v{value}"
-        found.append((labels.get(key, key.replace("_", " ")), said))
-    found.append(("Proposed by", f"{one.proposer}, {utc(one.made)}"))
-    found.append(("Reason", one.reason))
-    found.append(("May be confirmed until", utc(one.expires)))
-    found.append(("Digest of this proposal", one.sha256))
-    return found
-
-
-def what(one: Proposal) -> str:
-    match one.kind:
-        case Kind.PROMOTE_MODEL:
-            return (
-                "From then on this version is the one in use for its task. Its files, its log, the "
-                "membership audit and the fairness check are looked at again first; if one does "
-                "not hold, nothing happens."
-            )
-        case Kind.LEAVE_MASKED:
-            return (
-                "This plan may then be started once, within a day. The coordinator will see more "
-                "than one sum of all hospitals: in open mode each hospital’s update. Each hospital "
-                "still decides by its own policy whether it takes part."
-            )
-        case Kind.RAISE_BUDGET:
-            return (
-                "This plan may then be started once, within a day, though it may spend more "
-                "epsilon than any run of this task before. Each hospital’s own ledger and cap "
-                "still hold: this raises none of them."
-            )
 
 
 def _next(desk: Desk) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def content(desk: Desk, sight: Sight, run: str | None, asked: Asked, metric: str
     if of is None:
         return {"of": None}
     spending = _spending(desk, sight, of)
-    rows = rounds_of(of.seen, spending)
+    rows = rounds_of(of.seen, spending, of.document)
     private = bool(spending.epsilon)
     shown = paged(rows, asked)
     total = f"{shown.total:,} rounds" if shown.total != 1 else "1 round"
@@ -213,7 +213,10 @@ def _export(request: Request, person: Person, kind: str) -> Response:
     if of is None:
         raise NotFound("no run has been made here yet", way_out="Start one at /training")
     spending = _spending(desk_of(request), Sight.of(person), of)
-    rows = chosen(rounds_of(of.seen, spending), Asked.of({"sort": "first", **request.query_params}))
+    rows = chosen(
+        rounds_of(of.seen, spending, of.document),
+        Asked.of({"sort": "first", **request.query_params}),
+    )
     return as_file(
         kind, f"rounds-{of.run}", COLUMNS, ([row[key] for key in COLUMNS] for row in rows)
     )

@@ -72,7 +72,10 @@ class Rehearsals:
         """Raises ``RunAborted`` where one goes on."""
         name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{plan.task}-{secrets.token_hex(3)}"
         said = os.environ.get("AEGIS_DATA_DIR")
-        data: dict[str, Any] = {"data_directory": str(Path(said).absolute()) if said else None, "engines": {}}
+        data: dict[str, Any] = {
+            "data_directory": str(Path(said).absolute()) if said else None,
+            "engines": {},
+        }
         handle = self._taken(name)
         try:
             with contextlib.closing(Journal(self._home.database)) as journal:

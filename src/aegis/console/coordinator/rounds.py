@@ -114,14 +114,24 @@ def _one_of(value: str | None, choices: Sequence[tuple[str, str]]) -> str:
     return value if value in known else known[0]
 
 
-def rounds_of(document: Mapping[str, Any], spending: Spending) -> list[dict[str, Any]]:
-    """One row a closed round, by ``COLUMNS``; None where there is no figure."""
-    return [_row(mapping(one), spending) for one in sequence(document.get("history"))]
+def rounds_of(
+    seen: Mapping[str, Any], spending: Spending, document: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """One row a closed round, by ``COLUMNS``; None where there is no figure. Of hospitals that are
+    missing in ``document`` and not named in what the reader may see, there is the number."""
+    whole = sequence((seen if document is None else document).get("history"))
+    shown = sequence(seen.get("history"))
+    return [
+        _row(mapping(one), spending, len(sequence(mapping(all_of_it).get("absent"))))
+        for one, all_of_it in zip(shown, whole, strict=True)
+    ]
 
 
-def _row(closed: Mapping[str, Any], spending: Spending) -> dict[str, Any]:
+def _row(closed: Mapping[str, Any], spending: Spending, absent: int) -> dict[str, Any]:
     metrics = mapping(closed.get("global"))
     at = int(number(closed.get("round")) or 0)
+    missing = [str(name) for name in sequence(closed.get("absent"))]
+    others = absent - len(missing)
     aside = [str(name) for name in sequence(closed.get("set_aside"))]
     flagged = [str(name) for name in sequence(closed.get("flagged")) if name not in aside]
     return {
@@ -133,9 +143,9 @@ def _row(closed: Mapping[str, Any], spending: Spending) -> dict[str, Any]:
         "noise_multiplier": spending.noise.get(at),
         "epsilon": spending.epsilon.get(at),
         "seconds": number(closed.get("seconds")),
-        "missing": " ".join(str(name) for name in sequence(closed.get("absent"))),
-        "set_aside": " ".join(aside),
-        "flagged": " ".join(flagged),
+        "missing": ", ".join([*missing, *([f"{others} not named"] if others > 0 else [])]),
+        "set_aside": ", ".join(aside),
+        "flagged": ", ".join(flagged),
     }
 
 
@@ -208,8 +218,8 @@ def cells(row: Mapping[str, Any], private: bool) -> tuple[str, ...]:
     return (
         *found,
         seconds(row["seconds"]),
-        row["missing"].replace(" ", ", ") or "none",
-        ", ".join(f"{row['set_aside']} {row['flagged']}".split()) or "none",
+        row["missing"] or "none",
+        ", ".join(text for text in (row["set_aside"], row["flagged"]) if text) or "none",
     )
 
 

@@ -31,8 +31,9 @@ from aegis.console.reading import NotFound
 from aegis.errors import AegisError, BadInput, DataError, RunAborted
 from aegis.hospital.policy import Closed
 from aegis.operations.hospital import uploads
-from aegis.operations.hospital.alone import Judged, own_model, plan_here, shared_model
+from aegis.operations.hospital.alone import own_model, plan_here, shared_model
 from aegis.operations.hospital.asking import ask_for_run
+from aegis.operations.hospital.judging import Judged
 from aegis.operations.hospital.received import received
 from aegis.operations.hospital.rows import site
 from aegis.plan import Plan

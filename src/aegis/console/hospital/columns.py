@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from aegis.errors import AegisError
 from aegis.operations.hospital.alone import Shared
-from aegis.operations.hospital.uploads import missing_share
+from aegis.operations.hospital.table_check import missing_share
 from aegis.report.wording import SMALL, significant
 from aegis.tasks.bounded import Bounded, read_preparation
 from aegis.tasks.public_map import is_amount

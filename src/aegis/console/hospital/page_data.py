@@ -20,12 +20,14 @@ from aegis.console.people.rights import Person, Right, may
 from aegis.console.reading import NotFound
 from aegis.console.window.rendering import render
 from aegis.errors import BadInput
-from aegis.operations.hospital import uploads
+from aegis.operations.hospital import table_check, uploads
 from aegis.operations.hospital.alone import shared_model
 from aegis.operations.hospital.folder import Registered
-from aegis.operations.hospital.uploads import Checked, Upload
+from aegis.operations.hospital.table_check import Checked
+from aegis.operations.hospital.uploads import Upload
 from aegis.report.tables import Table
 from aegis.report.wording import counted
+from aegis.tasks.tables.reading import Problem
 from aegis.tasks.task import find_task
 
 router = APIRouter(include_in_schema=False)
@@ -81,7 +83,9 @@ def register(
     found = _found(desk, id)
     desk.signer()
     try:
-        checked = uploads.checked(uploads.file_of(desk.folder, id), task, label, positive, group)
+        checked = table_check.checked(
+            uploads.file_of(desk.folder, id), task, label, positive, group
+        )
         if checked.faults:
             raise BadInput("file: it has faults for this task", way_out="See them, mend them")
         wanted = wanted_of(desk, id, task, label, positive, group)
@@ -133,7 +137,7 @@ def keep_checked(
     """Kept where it is sound; else it is gone again, and what is wrong with it is said."""
     kept = uploads.keep(desk.folder, name, content, by)
     try:
-        checked = uploads.checked(
+        checked = table_check.checked(
             uploads.file_of(desk.folder, kept.id), task, label, positive, group
         )
     except BaseException:
@@ -162,8 +166,7 @@ def _uploaded(
         at = field if field in ("task", "label", "positive", "group") else "file"
         return _list(request, desk, person, 422, [(at, str(error))], fields)
     if kept is None:
-        said = [(f"fault-{at}", str(one)) for at, one in enumerate(checked.faults, 1)]
-        return _list(request, desk, person, 422, said, fields, checked)
+        return _list(request, desk, person, 422, sentences(checked.faults), fields, checked)
     if desk.identity is not None:
         desk.act(person, "uploaded a file", kept.sha256, f"{kept.name}, {len(content):,} bytes")
     query = "&".join(
@@ -207,13 +210,13 @@ def _list(
         fields=fields or {},
         problems=None if checked is None else problem_table(checked),
         fault_count=0 if checked is None else checked.fault_count,
-        tasks=uploads.tasks_with_tables(),
+        tasks=table_check.tasks_with_tables(),
         titles={name: find_task(name).title for name in ("table", "vitals")},
         registered=registered,
         data_name=named_data(desk),
         row_count=None if rows is None else len(rows.rows),
         positives=None if rows is None else int((rows.rows.labels == 1).sum()),
-        source="" if rows is None else rows.source,
+        source="" if rows is None else _source(desk, rows.source),
         pictures=()
         if rows is None or schema is None
         else pictures(schema, rows.rows, of_everybody(shared)),
@@ -234,13 +237,13 @@ def _shown(
     person: Person,
 ) -> dict[str, Any]:
     path = uploads.file_of(desk.folder, found.id)
-    if task not in uploads.tasks_with_tables():
+    if task not in table_check.tasks_with_tables():
         raise NotFound(f"no task {task!r:.40} takes a table")
     key = ("checked", found.id, task, label, positive, group)
     if key not in desk.kept:
         for old in [one for one in desk.kept if isinstance(one, tuple) and one[0] == "checked"][5:]:
             desk.kept.pop(old)
-        desk.kept[key] = uploads.checked(path, task, label, positive, group)
+        desk.kept[key] = table_check.checked(path, task, label, positive, group)
     checked: Checked = desk.kept[key]
     everybody = of_everybody(shared_model(desk.folder))
     shown = checked.dataset
@@ -251,17 +254,24 @@ def _shown(
         "label": label,
         "positive": positive,
         "group": group,
-        "tasks": uploads.tasks_with_tables(),
+        "tasks": table_check.tasks_with_tables(),
         "preview": _preview(checked),
         "problems": problem_table(checked) if checked.faults else None,
         "remarks": remark_table(checked) if checked.remarks else None,
         "pictures": () if shown is None else pictures(checked.schema, shown.rows, everybody),
         "positives": None if shown is None else int((shown.rows.labels == 1).sum()),
-        "source": "" if shown is None else shown.source,
+        "source": "" if shown is None else _source(desk, shown.source),
         "is_registered": found.id in desk.folder.registered.path,
         "can_sign": desk.identity is not None,
         "said": [],
     }
+
+
+def _source(desk: HospitalDesk, source: str) -> str:
+    """Files by the names that people gave them."""
+    for one in uploads.uploads(desk.folder):
+        source = source.replace(f"{one.id}.csv", one.name)
+    return source
 
 
 def problem_table(checked: Checked) -> Table:
@@ -274,12 +284,44 @@ def remark_table(checked: Checked) -> Table:
     return _places(f"Worth a look, {counted(len(checked.remarks), 'place')}", checked.remarks)
 
 
-def _places(caption: str, found: list[Any]) -> Table:
+def _places(caption: str, found: list[Problem]) -> Table:
     rows = tuple(
-        ("whole file" if one.row is None else f"{one.row:,}", one.column or "whole row", one.what)
-        for one in found
+        (rows or "whole file", column or "whole row", what) for rows, column, what in grouped(found)
     )
     return Table(caption, (("Row", False), ("Column", False), ("What", False)), rows)
+
+
+def sentences(found: list[Problem]) -> list[tuple[str, str]]:
+    """For the summary at the top, each leading to the table."""
+    said = []
+    for rows, column, what in grouped(found):
+        many = "rows" if "," in rows or " to " in rows else "row"
+        place = [f"{many} {rows}"] if rows else []
+        place += [f"column {column}"] if column else []
+        said.append(("wrong", f"{', '.join(place)}: {what}" if place else what))
+    return said
+
+
+def grouped(found: list[Problem]) -> list[tuple[str, str, str]]:
+    """(rows, column, what): one line for the same thing in one column, neighbours as a span."""
+    places: dict[tuple[str, str], list[int]] = {}
+    for one in found:
+        rows = places.setdefault((one.column, one.what), [])
+        if one.row is not None:
+            rows.append(one.row)
+    return [(_spans(sorted(rows)), column, what) for (column, what), rows in places.items()]
+
+
+def _spans(rows: list[int]) -> str:
+    spans: list[list[int]] = []
+    for row in rows:
+        if spans and row == spans[-1][-1] + 1:
+            spans[-1].append(row)
+        else:
+            spans.append([row])
+    return ", ".join(
+        f"{span[0]:,}" if len(span) == 1 else f"{span[0]:,} to {span[-1]:,}" for span in spans
+    )
 
 
 def _preview(checked: Checked) -> Table | None:

@@ -25,7 +25,8 @@ from aegis.console.people.rights import Person, Right, may
 from aegis.console.window.exports import as_file
 from aegis.console.window.rendering import fragment, render
 from aegis.errors import AegisError, RunAborted
-from aegis.operations.hospital.alone import chances, fitted_own, fitted_shared, own_model
+from aegis.operations.hospital.alone import own_model
+from aegis.operations.hospital.judging import chances, fitted_own, fitted_shared
 from aegis.report.gains import gains
 from aegis.report.tables import Table
 from aegis.report.wording import points

@@ -7,17 +7,8 @@ from typing import Any
 
 from aegis.console.hospital.desk import HospitalDesk
 from aegis.errors import AegisError
-from aegis.operations.hospital.alone import (
-    Judged,
-    Own,
-    Shared,
-    division,
-    gain,
-    judge_own,
-    judge_shared,
-    own_model,
-    shared_model,
-)
+from aegis.operations.hospital.alone import Own, Shared, division, own_model, shared_model
+from aegis.operations.hospital.judging import Judged, gain, judge_own, judge_shared
 from aegis.report.drawings import GainPlot, gain_rows
 from aegis.report.tables import Table
 from aegis.report.wording import counted

@@ -1,4 +1,4 @@
-"""What this hospital can learn by itself, and how the shared model does on its own patients.
+"""What this hospital can learn by itself, and which shared model it was given.
 
 The rows are divided in three as the shared plan divides them: trained on are the first, the best
 round is picked by the second, and only the third, which neither model has seen, is judged. The own
@@ -13,7 +13,7 @@ import io
 import json
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,12 +22,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aegis.assurance.benefit import benefit
 from aegis.coordinator.steps import Study
-from aegis.errors import AegisError, BadInput, DataError
-from aegis.evaluation.classes import called, is_tableau
+from aegis.errors import BadInput, DataError
 from aegis.evaluation.histogram import score
-from aegis.evaluation.intervals import interval
 from aegis.evaluation.metrics import metrics
 from aegis.events import Event, RoundClosed
 from aegis.hospital.decisions import Decisions
@@ -35,7 +32,7 @@ from aegis.hospital.node import Node
 from aegis.hospital.site import Site
 from aegis.identity.keyfile import write_private
 from aegis.operations.hospital.folder import HospitalFolder
-from aegis.operations.hospital.received import Received, received, weights_of
+from aegis.operations.hospital.received import Received, received
 from aegis.operations.hospital.rows import site
 from aegis.plan import Plan, load_plan
 from aegis.simulation.accounts import PUBLIC
@@ -43,13 +40,12 @@ from aegis.simulation.comparison import Fitted, lone_plan
 from aegis.states import Broadcasting, State, released
 from aegis.store.journal import Forgetful
 from aegis.tasks.models import model_sha256
-from aegis.tasks.task import Rows, canonical
+from aegis.tasks.task import canonical
 from aegis.transport.transport import InProcess
 from aegis.wiring import federate
 
 FOLDER = "own"
 VALIDATION = 0.15
-INTERVALS = ("accuracy", "auc")
 
 
 @dataclass(frozen=True)
@@ -76,18 +72,6 @@ class Own:
         """On validation rows, in the round that was kept."""
         kept = (one for one in self.history if one["round"] == self.best_round)
         return next((one["val_accuracy"] for one in kept), None)
-
-
-@dataclass(frozen=True)
-class Judged:
-    """One model on this hospital's test rows. ``figures`` are its metrics with 95 % intervals for
-    accuracy and AUC; ``chances`` (n,) of the positive class, or (n, classes)."""
-
-    sha256: str
-    figures: dict[str, Any]
-    chances: NDArray[np.float64]
-    said: NDArray[np.int64]
-    actual: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -171,7 +155,7 @@ def train_alone(
     used, ``RunAborted`` where nothing is learned from them."""
     shared = plan_here(folder)
     plan = own_plan(shared)
-    rows = _site(folder, plan)
+    rows = site_here(folder, plan)
     if not len(rows.test) or not len(rows.validation):
         raise BadInput(
             f"{len(rows.train)} rows cannot be divided in three",
@@ -201,7 +185,7 @@ def train_alone(
 
 def own_model(folder: HospitalFolder) -> Own | None:
     """What was trained last; nothing where it was trained on other data than are registered."""
-    path = _path(folder)
+    path = path_of(folder)
     if not path.exists():
         return None
     try:
@@ -210,61 +194,6 @@ def own_model(folder: HospitalFolder) -> Own | None:
         return Own(**{**said, "history": tuple(said["history"])})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} cannot be read as a model", "Train again") from error
-
-
-def judge_own(folder: HospitalFolder, own: Own, plan: Plan | None = None) -> Judged:
-    """The own model on the test rows. Raises ``BadInput`` where it may have been trained on some of
-    them."""
-    wanted = plan or own.plan
-    if own.division != division(folder, plan or plan_here(folder)):
-        raise BadInput(
-            "the own model was trained on another division of the rows",
-            "rows that are judged must be new to the model",
-            "Train alone again",
-        )
-    study = Study(own.plan, (rows := _site(folder, wanted)).schema)
-    with np.load(_path(folder), allow_pickle=False) as file:
-        weights = file["weights"]
-    return _judged(Fitted(study, own.preparation, weights), rows.test, own.sha256)
-
-
-def fitted_shared(folder: HospitalFolder, shared: Shared) -> tuple[Fitted, Site, str]:
-    """The shared model as this hospital would use it, its rows, and the model's digest."""
-    rows = _site(folder, shared.plan)
-    study = Study(shared.plan, rows.schema)
-    weights = weights_of(folder, shared.meta)
-    digest = model_sha256(study.model(shared.meta.preparation), weights)
-    preparation = shared.meta.preparation
-    if shared.plan.data.standardize == "site" and rows.schema.image is None:
-        preparation = Node(rows).localised(preparation)
-    return Fitted(study, preparation, weights), rows, digest
-
-
-def fitted_own(folder: HospitalFolder, own: Own) -> tuple[Fitted, Site, str]:
-    rows = _site(folder, own.plan)
-    with np.load(_path(folder), allow_pickle=False) as file:
-        weights = file["weights"]
-    return Fitted(Study(own.plan, rows.schema), own.preparation, weights), rows, own.sha256
-
-
-def judge_shared(folder: HospitalFolder, shared: Shared) -> Judged:
-    fitted, rows, digest = fitted_shared(folder, shared)
-    return _judged(fitted, rows.test, digest)
-
-
-def gain(own: Judged, shared: Judged) -> dict[str, Any]:
-    """Shared minus own in accuracy on the same test rows, with its paired interval."""
-    right = {"alone": own.said == own.actual, "federated": shared.said == shared.actual}
-    return benefit(right)
-
-
-def chances(fitted: Fitted, rows: Rows) -> NDArray[np.float64]:
-    """(n,) probabilities of the positive class, or (n, classes)."""
-    logits = np.asarray(fitted.logits(rows), dtype=np.float64)
-    if logits.ndim == 1:
-        return np.asarray(0.5 + 0.5 * np.tanh(logits / 2))
-    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
 
 
 class _Watch(Forgetful):
@@ -297,33 +226,18 @@ def _best(history: dict[int, dict[str, Any]], last: int) -> int:
     return min(scored, key=lambda one: float(one["val_loss"]))["round"] if scored else last
 
 
-def _site(folder: HospitalFolder, plan: Plan) -> Site:
+def site_here(folder: HospitalFolder, plan: Plan) -> Site:
     return site(folder.name, replace(folder.registered, engine="numpy"), plan)
-
-
-def _judged(fitted: Fitted, rows: Rows, sha256: str) -> Judged:
-    if not len(rows):
-        raise BadInput("no row is held out for a test", way_out="Register more rows")
-    logits = fitted.logits(rows)
-    histogram, loss = score(logits, rows.labels)
-    figures: dict[str, Any] = dict(metrics(histogram, loss))
-    for name in INTERVALS:
-        if figures.get(name) is not None and not (is_tableau(histogram) and name == "auc"):
-            with suppress(AegisError):
-                found = interval([histogram], name)
-                figures[f"{name}_ci95"] = None if found is None else list(found)
-    said = np.asarray(called(logits), dtype=np.int64)
-    return Judged(sha256, figures, chances(fitted, rows), said, rows.labels)
 
 
 def _keep(folder: HospitalFolder, own: Own, weights: NDArray[np.floating]) -> None:
     buffer = io.BytesIO()
     text = np.frombuffer(json.dumps(asdict(own), allow_nan=False).encode(), dtype=np.uint8)
     np.savez(buffer, meta=text, weights=weights)
-    path = _path(folder)
+    path = path_of(folder)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_private(path, buffer.getvalue(), replace=True)
 
 
-def _path(folder: HospitalFolder) -> Path:
+def path_of(folder: HospitalFolder) -> Path:
     return folder.root / FOLDER / "model.npz"
