@@ -123,6 +123,6 @@ $(VENV)/.prosody: $(VENV)/.python
 
 $(VENV)/.all: $(VENV)/.python pyproject.toml
 	@echo "installing everything the tests need (once) ..."
-	@$(PIP) install -e ".[dev,spark,postgres,torch,simulation,xmpp,mlflow-server,s3]"
+	@$(PIP) install -e ".[dev,serve,spark,postgres,torch,simulation,xmpp,mlflow-server,s3]"
 	@$(PIP) install --no-deps byzfl==0.0.11 || echo "no ByzFL here: its comparison will skip"
 	@touch $@ $(VENV)/.core

@@ -80,6 +80,17 @@ def test_every_route_is_in_the_reference_and_says_what_it_does(http):
     assert not silent, "routes without a docstring: " + ", ".join(silent)
 
 
+def test_the_addresses_of_the_documents_are_there(http):
+    """What the pages for newcomers call an address of a console is one."""
+    known = {path for app in http.values() for _, path, _ in rest.operations(app)}
+    known |= {path for app in http.values() for _, path, _ in rest.pages(app)}
+    found = []
+    for page in (DOCS / "coming-from").glob("*.md"):
+        found += re.findall(r"`(/[\w/-]*)`", page.read_text(encoding="utf-8"))
+    assert len(found) > 10
+    assert set(found) <= known, set(found) - known
+
+
 def test_evidence_is_what_was_measured():
     page = (DOCS / "evidence.md").read_text(encoding="utf-8")
     assert page == evidence_page(), "run: make evidence"

@@ -17,7 +17,6 @@ from aegis.operations.hospital.folder import HospitalFolder, Registered, init, p
 from aegis.operations.hospital.hospital import Hospital, record
 from aegis.operations.hospital.policies import for_public_data
 from aegis.operations.hospital.received import keeping
-from aegis.operations.hospital.standing import say
 from aegis.store.home import Home
 from aegis.store.replay import ReplayGuard, Sequence
 from aegis.transport.carrier import Queues
@@ -86,7 +85,6 @@ class Here:
 
             serving = Serving(hospital, party, line, "coordinator", hospital.replies, hear)
             serving.once(0.0)
-            say(folder.root, line.status)
             ready.set()
             while not stop.is_set():
                 serving.once(0.02)

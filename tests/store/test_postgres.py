@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from aegis.errors import BadInput, RunAborted
+from aegis.errors import AegisError, BadInput, RunAborted
 from aegis.plan import Plan
 from aegis.simulation.evidence import verify_home
 from aegis.simulation.local import resume, run
@@ -108,6 +108,23 @@ def test_no_server_there_is_said_without_the_password(tmp_path, monkeypatch):
         Journal(tmp_path / "federated_learning.db")
     assert "hunter2" not in str(caught.value)
     assert not (tmp_path / "federated_learning.db").exists()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ana:hun/ter2@db.example.org/x",
+        "postgresql://ana:hun@ter2:x@db.example.org/x",
+        "postgresql://ana:hun?ter2@db.example.org/x",
+        "postgresql://ana:hun%ter2@db.example.org/x",
+    ],
+)
+def test_a_password_that_is_written_wrongly_is_not_shown_either(url, tmp_path, monkeypatch):
+    pytest.importorskip("psycopg")
+    monkeypatch.setenv(URL, url)
+    with pytest.raises(AegisError) as caught:
+        Journal(tmp_path / "federated_learning.db")
+    assert "ter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,10 @@ from importlib.util import find_spec
 from aegis.errors import MissingExtra
 
 
+NEEDED = ("argon2", "fastapi", "jinja2", "jwt", "python_multipart", "uvicorn")
+
+
 def require_web() -> None:
     """Raises ``MissingExtra`` where the web framework is not installed."""
-    if find_spec("fastapi") is None or find_spec("uvicorn") is None:
+    if any(find_spec(name) is None for name in NEEDED):
         raise MissingExtra("a console", "serve")

@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from aegis.errors import AegisError
@@ -21,6 +22,7 @@ from aegis.privacy.accounting import (
     GaussianRelease,
     LaplaceRelease,
     epsilon_of_curve,
+    epsilon_rdp,
     event_from_json,
     renyi,
 )
@@ -60,16 +62,18 @@ def spending_by_round(
     for path in sorted((folder / "ledgers").glob("*.db"))[:MOST_LEDGERS]:
         if sees(path.stem):
             charged[path.stem] = _charges(path, run)
-    curves = {
-        name: _spent(events, plan.privacy.delta) for name, events in charged.items() if events
+    delta = plan.privacy.delta
+    totals = {
+        name: epsilon_rdp((event for _, event in events), delta)
+        for name, events in charged.items()
+        if events
     }
-    if not curves:
+    if not totals:
         return _unknown(plan, NOTHING_YET if charged else ELSEWHERE)
-    totals = {name: list(found.values())[-1] for name, (found, _) in curves.items()}
     most = max(totals, key=lambda name: (totals[name], name))
     alike = len(totals) > 1 and max(totals.values()) - min(totals.values()) < CLOSE
     where = "every hospital, for all spent the same" if alike else f"{most}, which spent most"
-    epsilon, how = curves[most]
+    epsilon, how = _spent(charged[most], delta)
     noise = {round: _multiplier(event) for round, event in charged[most] if round > 0}
     return Spending(noise, epsilon, where, how)
 
@@ -89,9 +93,12 @@ def _charges(path: Path, run: str) -> list[tuple[int, Event]]:
                 "SELECT round, detail FROM rows WHERE kind='reserved' AND run=? ORDER BY number",
                 (run,),
             ).fetchall()
-        return [(int(round), event_from_json(detail)) for round, detail in rows]
+        return [(int(round), _event(detail)) for round, detail in rows]
     except (sqlite3.Error, AegisError, ValueError):
         return []
+
+
+_event = lru_cache(maxsize=4096)(event_from_json)  # a ledger repeats itself
 
 
 def _spent(charged: Sequence[tuple[int, Event]], delta: float) -> tuple[dict[int, float], str]:

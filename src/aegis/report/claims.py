@@ -96,6 +96,12 @@ def _ranked(result: Mapping[str, Any]) -> str:
     pair = interval_of(result.get("global"), "auc")
     sure = f", 95{NBSP}% interval {pair[0]:.3f} to {pair[1]:.3f}" if pair else ""
     pairs = "more than 99" if 0.995 <= auc < 1 else f"{100 * auc:.0f}"
+    if result.get("classes") is not None:
+        return (
+            f"On average over what it tells apart, a patient with a condition gets a higher chance "
+            f"of it than a patient without in {pairs} of 100 such pairs (AUC {auc:.3f}{sure}; 50 "
+            "would be guessing)."
+        )
     return (
         f"Of a patient with the condition and one without, it gives the higher chance to the one "
         f"with it in {pairs} of 100 such pairs (AUC {auc:.3f}{sure}; 50 would be guessing)."

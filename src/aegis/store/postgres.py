@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import secrets
 import socket
 from collections.abc import Iterable, Sequence
@@ -201,6 +202,8 @@ class Server:
                 "SELECT set_config('synchronous_commit', 'on', false)"
                 " WHERE current_setting('synchronous_commit') = 'off'"
             )
+        except self._psycopg.ProgrammingError:
+            raise _unreadable() from None  # what it says may quote a part of the password
         except self._psycopg.Error as error:
             raise self._silent(error) from error
         if db.info.parameter_status("server_encoding") != "UTF8":
@@ -231,8 +234,19 @@ def _place(url: str) -> str:
             "it names a PostgreSQL database; without it the journal is SQLite",
             f"Set {URL}=postgresql://USER@HOST/NAME",
         )
+    if url.partition("?")[0].count("@") > 1 or "@" in parts.path:
+        raise _unreadable()
     host = _host(url) or "this machine"
-    return f"{host}{parts.path or '/'}"
+    name = parts.path if re.fullmatch(r"/[\w.-]*", parts.path) else "/..."
+    return f"{host}{name or '/'}"
+
+
+def _unreadable() -> BadInput:
+    return BadInput(
+        f"{URL} is no address of a PostgreSQL database",
+        "it is postgresql://USER:PASSWORD@HOST/NAME",
+        "Write other letters than a-z, 0-9 and -._~ of a password as %40 and the like",
+    )
 
 
 def _host(url: str) -> str:

@@ -248,7 +248,7 @@ class Mirror:
         except AegisError:
             raise
         except Exception as error:  # whatever a database, a network or a server comes up with
-            said = " ".join(str(error).split())[:200]
+            said = " ".join(str(error).replace(self.uri, shown(self.uri)).split())[:200]
             raise RunAborted(
                 f"MLflow at {shown(self.uri)} does not take it ({type(error).__name__}: {said})",
                 "no run waits for it, and nothing is lost: the journal has every event",

@@ -19,6 +19,7 @@ from aegis.operations.hospital.alone import shared_model
 from aegis.operations.hospital.folder import Registered
 from aegis.operations.hospital.judging import judge_shared
 from aegis.operations.hospital.received import received
+from aegis.operations.hospital.standing import say
 from aegis.plan import load_plan
 from aegis.tasks.vitals_sample import write_samples
 from tests.console.asking import Asking
@@ -148,6 +149,7 @@ def _asked_again(here, desk, window, monkeypatch):
         return answer.content
 
     monkeypatch.setattr(asking_module, "exchange", exchange)
+    say(desk.folder.root, "connected")  # what a process says every few seconds
     answer = window(OTTO).post("/client/aggregate/?wait_s=60")
     assert answer.status_code == 200, answer.text
     found = answer.json()

@@ -38,7 +38,7 @@ class AskedFor(BaseModel):
     signature: Annotated[str, Field(pattern="^[0-9a-f]{128}$")]
 
 
-@router.post("/api/ask-for-run")
+@router.post("/api/ask-for-run", summary="A hospital asks, signed, for a run of a plan")
 def ask_for_run(asked: AskedFor, request: Request) -> dict[str, Any]:
     desk = desk_of(request)
     coordinator = running(desk)

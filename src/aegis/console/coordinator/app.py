@@ -90,7 +90,7 @@ def coordinator_app(desk: Desk) -> FastAPI:
     steering.attend(desk)
     app.state.desk = desk
     app.state.stream = Stream(desk)
-    app.state.window = Window("coordinator", GROUPS)
+    app.state.window = Window("coordinator", GROUPS, foot=(("/docs", "API for programs"),))
     answers_failures(app)
     for router in ROUTERS:
         app.include_router(router)

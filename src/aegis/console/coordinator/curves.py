@@ -19,7 +19,7 @@ from aegis.report.wording import SMALL, mapping, number, sequence
 
 MOST_ROWS = 8
 MOST_LINES = 8
-MOST_POINTS = 80  # a frame of the stream holds every chart
+MOST_POINTS = 60  # a frame of the stream holds every chart
 MOST_HOSPITALS = 50
 METRIC_NAMES: Mapping[str, str] = {
     "auc": "AUC",

@@ -79,6 +79,7 @@ def _now(desk: Desk, sight: Sight, chosen: str) -> dict[str, Any]:
         "hospitals": there,
         "headline": _headline(there.present, len(state["hospitals"]), there.total, simulated),
         "road": state["road"],
+        "waits": len(state["waiting_to_join"]),
         "run": run,
         "simulated": simulated,
         "states": STATES,

@@ -169,7 +169,7 @@ def said(standings: list[log_standing.Standing], log: str) -> dict[str, str]:
             "kind": "bad",
             "word": "Does not hold",
             "head": f"This log{where} does not hold. First bad: {why}.",
-            "below": "Do not rely on what follows. Keep the files as they are, and restore a "
+            "below": "It must not be relied on. Keep the files as they are, and restore a "
             "backup into another folder to compare: aegis backup restore.",
         }
     if log == logbook.ALL:

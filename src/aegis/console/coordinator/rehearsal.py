@@ -29,6 +29,12 @@ from aegis.store.journal import Journal
 
 LOCK, LOG = ".rehearsal", "rehearsal.log"
 LOOK_S, GRACE_S = 0.1, 10.0
+# Who was started in the background may ignore an interrupt.
+_ASKING = (
+    (signal.SIGINT if os.name == "posix" else signal.SIGTERM, 6.0),
+    (signal.SIGTERM, 2.0),
+    (getattr(signal, "SIGKILL", signal.SIGTERM), 2.0),
+)
 # What ``aegis run`` keeps of its options with a run; nothing but public data, compared and audited.
 OPTIONS = {"out": None, "compare": True, "files": True, "audit": True, "leave_one_out": False}
 
@@ -179,15 +185,14 @@ class Rehearsals:
             pid = self._process.pid
         if pid is None:
             return
-        ask = signal.SIGINT if os.name == "posix" else signal.SIGTERM
-        with contextlib.suppress(OSError):
-            os.kill(pid, ask)
-        end = time.monotonic() + GRACE_S
-        while self.going is not None and time.monotonic() < end:
-            time.sleep(0.05)
-        if self.going is not None:
+        for number, patience_s in _ASKING:
             with contextlib.suppress(OSError):
-                os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+                os.kill(pid, number)
+            end = time.monotonic() + patience_s
+            while self.going is not None and time.monotonic() < end:
+                time.sleep(0.05)
+            if self.going is None:
+                return
 
     def _taken(self, run: str) -> int:
         """The lock, held until the process that inherits it ends."""

@@ -43,7 +43,7 @@ LONGEST_WAIT_S = 600.0
 OWN_MODEL = "own/model.npz"
 
 
-@router.post("/upload-data/")
+@router.post("/upload-data/", summary="Take a table in; rows stay here")
 async def upload_data(
     request: Request, person: Annotated[Person, Depends(may(Right.UPLOAD))]
 ) -> Response:
@@ -54,7 +54,7 @@ async def upload_data(
     return await run_in_threadpool(_upload, desk, person, name, content, fields)
 
 
-@router.post("/train/{id}")
+@router.post("/train/{id}", summary="Train on this hospital's own rows alone")
 def train(
     id: str, request: Request, person: Annotated[Person, Depends(may(Right.TRAIN_ALONE))]
 ) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def train(
     }
 
 
-@router.post("/aggregate/")
+@router.post("/aggregate/", summary="Ask the coordinator for a run, and wait for it")
 def aggregate(
     request: Request,
     person: Annotated[Person, Depends(may(Right.TRAIN_ALONE))],
@@ -111,7 +111,9 @@ def aggregate(
     return JSONResponse({"status": "asked", "run": run, "plan_sha256": plan.sha256}, 202)
 
 
-@router.get("/predict/{id}/test")
+@router.get(
+    "/predict/{id}/test", summary="Predictions of the own or the shared model for held-out rows"
+)
 def predict(
     id: str,
     request: Request,
@@ -132,7 +134,7 @@ def predict(
     }
 
 
-@router.get("/global-model-status")
+@router.get("/global-model-status", summary="Where the shared model stands")
 def global_model_status(
     request: Request, person: Annotated[Person, Depends(may(Right.READ))]
 ) -> dict[str, Any]:
@@ -153,7 +155,7 @@ def global_model_status(
     }
 
 
-@router.get("/global-model-metrics")
+@router.get("/global-model-metrics", summary="How good the shared model is, here and in all")
 def global_model_metrics(
     request: Request, person: Annotated[Person, Depends(may(Right.READ))]
 ) -> dict[str, Any]:
@@ -173,7 +175,7 @@ def global_model_metrics(
     }
 
 
-@router.get("/history/{id}")
+@router.get("/history/{id}", summary="How own training of a table went")
 def history(
     id: str, request: Request, person: Annotated[Person, Depends(may(Right.READ))]
 ) -> dict[str, Any]:

@@ -42,7 +42,7 @@
     place.textContent = "";
     new uPlot({
       width: place.clientWidth, height: 300, scales: { x: { time: false } },
-      cursor: { drag: { x: true, y: false } }, axes: [axis(), axis()],
+      cursor: { drag: { x: true, y: false } }, axes: [{ ...axis(), incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000] }, axis()],
       series: [{ label: "Round" }, ...series],
     }, given.data, place);
   };

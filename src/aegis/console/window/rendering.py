@@ -8,8 +8,8 @@ everything is escaped.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -29,13 +29,13 @@ Group = tuple[str, tuple[tuple[str, str], ...]]
 @dataclass(frozen=True)
 class Window:
     """``side`` stands beside the brand on every page; ``groups`` is the navigation, as (heading,
-    (path, title)...). Lives in ``app.state.window``."""
+    (path, title)...), ``foot`` further links. Lives in ``app.state.window``."""
 
     side: str
     groups: Sequence[Group]
     home: str = "/"
     simulated: bool = False
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    foot: Sequence[tuple[str, str]] = ()
 
 
 @cache
