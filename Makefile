@@ -58,7 +58,7 @@ notebook: $(VENV)/.all
 release: $(VENV)/.all
 	$(BIN)/python -m tools.release
 
-sbom: $(VENV)/.core
+sbom: $(VENV)/.all
 	$(BIN)/python -m tools.sbom --out dist/sbom.cdx.json
 
 audit-packages: $(VENV)/.all

@@ -215,7 +215,7 @@ def page() -> str:
         "# Evidence\n\n<!-- Made by `make evidence` from benchmarks/results and tests/prove. -->",
         "Every figure on this page names the command that makes it. A figure without a command is "
         "not here. Public data only; nothing here says that a model is fit for use with patients.",
-        "## The first sentence of the README",
+        "## The figure in the README",
         results_sentence(),
         "## What privacy costs",
         "Accuracy on the Wisconsin data, five hospitals, delta 0.00001, everything charged. Made "

@@ -13,7 +13,10 @@ import json
 import subprocess
 import sys
 import tempfile
+import venv
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -25,15 +28,31 @@ EXTRAS = ("serve", "flower")
 BESIDE = ("LICENSE", "NOTICE")
 
 
+@contextmanager
+def with_tool(package: str, module: str) -> Iterator[Path]:
+    """A Python that has this tool: this one, or one of a passing environment. Raises ``SystemExit``
+    where the package index cannot be reached."""
+    if find_spec(module) is not None:
+        yield Path(sys.executable)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        venv.create(folder, with_pip=True)
+        bin_ = "Scripts" if sys.platform == "win32" else "bin"
+        python = Path(folder) / bin_ / "python"
+        command = [str(python), "-m", "pip", "install", "-q", package]
+        if subprocess.run(command, stderr=subprocess.DEVNULL).returncode:
+            raise SystemExit(f"{package} is not installed, and the package index does not give it")
+        yield python
+
+
 def build(folder: Path) -> list[Path]:
     """The archives, made in an environment of their own."""
-    if find_spec("build") is None:
-        raise SystemExit("releasing needs the package build: pip install build")
-    subprocess.run(
-        [sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
+    with with_tool("build", "build") as python:
+        subprocess.run(
+            [str(python), "-m", "build", "--outdir", str(folder), str(ROOT)],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
     return sorted(folder.glob("aegis_fl-*"))
 
 
@@ -64,16 +83,13 @@ def checksums(folder: Path) -> None:
 def audit() -> int:
     """0 where every package was looked up and none has a known weakness, 1 where one has, 3 where
     it could not be found out."""
-    if find_spec("pip_audit") is None:
-        print("not checked: pip-audit is not installed (pip install pip-audit)")
-        return 3
     parts = [one for one in sbom.bill(EXTRAS)["components"] if one["purl"].startswith("pkg:pypi/")]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, with_tool("pip-audit", "pip_audit") as python:
         pinned = Path(folder) / "pinned.txt"
         pinned.write_text("".join(f"{p['name']}=={p['version']}\n" for p in parts))
         options = ["--no-deps", "--disable-pip", "--progress-spinner", "off", "--format", "json"]
         done = subprocess.run(
-            [sys.executable, "-m", "pip_audit", "-r", str(pinned), *options],
+            [str(python), "-m", "pip_audit", "-r", str(pinned), *options],
             capture_output=True,
             text=True,
         )

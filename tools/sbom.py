@@ -15,6 +15,7 @@ import re
 import sys
 import uuid
 from collections.abc import Iterable, Iterator
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -31,12 +32,16 @@ def purl(name: str, version: str, kind: str = "pypi") -> str:
     return f"pkg:{kind}/{name}@{version}"
 
 
-def needs(name: str, extras: Iterable[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """What a package needs on this machine with these extras: names, and their own extras."""
+@cache
+def requirements(name: str) -> tuple[Any, ...]:
     from packaging.requirements import Requirement
 
-    for text in metadata.requires(name) or ():
-        wanted = Requirement(text)
+    return tuple(Requirement(text) for text in metadata.requires(name) or ())
+
+
+def needs(name: str, extras: Iterable[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """What a package needs on this machine with these extras: names, and their own extras."""
+    for wanted in requirements(name):
         markers = [{"extra": extra} for extra in ("", *extras)]
         if wanted.marker is None or any(wanted.marker.evaluate(one) for one in markers):
             yield normal(wanted.name), tuple(sorted(wanted.extras))
@@ -58,6 +63,7 @@ def closure(extras: Iterable[str]) -> dict[str, set[str]]:
     return found
 
 
+@cache
 def installed(name: str) -> bool:
     try:
         metadata.version(name)

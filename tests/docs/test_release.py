@@ -1,6 +1,5 @@
 """What a release is made of, the quick part; tests/prove/test_release.py installs one."""
 
-import json
 import zipfile
 from importlib import metadata
 
@@ -26,14 +25,16 @@ def test_the_bill_names_the_core_and_all_below_it_with_versions(bill):
     assert "pytest" not in parts
 
 
-def test_the_bill_is_whole_and_the_same_each_time(bill):
+def test_the_bill_is_whole_and_in_order(bill):
     references = {one["bom-ref"] for one in bill["components"]}
     references.add(bill["metadata"]["component"]["bom-ref"])
     assert len(references) == len(bill["components"]) + 1
     assert {one["ref"] for one in bill["dependencies"]} <= references
     for one in bill["dependencies"]:
         assert set(one["dependsOn"]) <= references
-    assert json.dumps(sbom.bill(("onnx",))) == json.dumps(bill)
+        assert one["dependsOn"] == sorted(one["dependsOn"])
+    names = [one["name"] for one in bill["components"] if one["purl"].startswith("pkg:pypi/")]
+    assert names == sorted(names)
 
 
 def test_scripts_of_others_are_in_the_bill(bill):

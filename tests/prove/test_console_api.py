@@ -11,6 +11,7 @@ import os
 import pytest
 
 from aegis.console.coordinator import steering
+from aegis.console.people.roles import Role
 from tests.console.asking import PEOPLE, belongs
 from tests.console.conftest import finished_home  # noqa: F401  (a fixture)
 from tests.console.coordinator.conftest import window  # noqa: F401
@@ -18,12 +19,12 @@ from tests.console.fuzzing import fuzzed
 
 pytestmark = pytest.mark.prove
 
-CASES, PARTS = int(os.environ.get("AEGIS_PROVE_CASES", "10000")), 10
+CASES, PARTS = int(os.environ.get("AEGIS_PROVE_CASES", "11500")), 10
 EVERYBODY = {
     **PEOPLE,
     "nobody": None,
     "an operator of hospital_01": belongs("hospital_01"),
-    "a viewer of hospital_02": belongs("hospital_02", *[]),
+    "a viewer of hospital_02": belongs("hospital_02", Role.VIEWER),
 }
 
 

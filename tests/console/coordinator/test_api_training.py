@@ -74,6 +74,18 @@ def test_what_was_not_measured_is_null_with_a_reason(asking, finished_home):
         assert None not in chart[name] or reason
 
 
+def test_what_a_private_run_spends_grows_by_its_rounds_to_the_results_own_total(
+    asking, finished_home
+):
+    chart = asking.get(f"/api/metrics?run={finished_home.private}").json()["chart_data"]
+    total, each = chart["epsilon_total"], chart["epsilon_round"]
+    assert total == sorted(total)
+    assert total[-1] == result(finished_home, finished_home.private)["privacy"]["epsilon"]
+    assert all(one > 0 for one in each)
+    assert sum(each) <= total[-1] * (1 + 1e-9)
+    assert all(noise > 0 for noise in chart["noise_multiplier"])
+
+
 def test_metrics_are_the_same_columns_without_the_rest(asking):
     everything, columns = asking.get("/api/data").json(), asking.get("/api/metrics").json()
     assert set(columns) == {"chart_data", "summary", "last_updated"}

@@ -148,7 +148,7 @@ _SAID = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(_SAID)
 def test_what_is_written_as_yaml_is_read_back_as_the_same(said):
     found = drafted(said)
@@ -158,7 +158,7 @@ def test_what_is_written_as_yaml_is_read_back_as_the_same(said):
     assert again.plan == found.plan
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(_SAID)
 def test_a_field_says_what_it_shows(said):
     plan = drafted(said).plan

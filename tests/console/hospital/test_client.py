@@ -173,3 +173,13 @@ def test_the_example_for_streamlit_calls_routes_that_exist(window):
     assert len(called) >= 6
     known = {re.sub(r"\{[^}]*\}", "*", one.path) for one in routes_of(window(ANA).app)}
     assert {re.sub(r"\{[^}]*\}", "*", one) for one in called} <= known
+
+
+def test_the_routes_describe_themselves_without_another_host(window):
+    described = window(VERA).get("/openapi.json").json()
+    assert {"/client/upload-data/", "/client/train/{id}", "/client/history/{id}"} <= set(
+        described["paths"]
+    )
+    page = window(VERA).get("/docs")
+    assert page.status_code == 200
+    assert "/client/aggregate/" in page.text

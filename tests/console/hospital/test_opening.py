@@ -92,7 +92,7 @@ def test_the_window_opens_a_port_and_prints_the_first_link_once(north):
     with console(north, north.identity(), "127.0.0.1", 0, said.append) as window:
         assert window is not None
         url = next(one["url"] for one in said if one["event"] == "console")
-        assert httpx.get(f"{url}/health", timeout=5).status_code in (200, 404)
+        assert httpx.get(f"{url}/health", timeout=5).json()["hospital"] == "north"
         assert httpx.get(f"{url}/login", headers=HTML, timeout=5).status_code == 200
     (secret,) = [one["secret"] for one in said if "secret" in one]
     assert "/welcome?token=" in secret

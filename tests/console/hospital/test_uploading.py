@@ -231,3 +231,16 @@ def test_no_bytes_whatever_make_checking_raise_or_quote_themselves(tmp_path_fact
     found = table_check.checked(path, "vitals")
     assert found.faults
     assert all(len(one.what) < 120 for one in found.faults)
+
+
+def test_a_column_with_any_name_can_be_the_label(window, desk):
+    client = window(OTTO)
+    for name in ("ill \N{SMILING FACE WITH OPEN MOUTH}", 'ill "so"', "ill\\n"):
+        cell = '"' + name.replace('"', '""') + '"'
+        rows = "".join(f"{n},{n * 7 % 11},{n % 2}\n" for n in range(60))
+        answer = send(client, f"a,b,{cell}\n{rows}", task="table", label=name, positive="1")
+        assert answer.status_code == 303, answer.text
+        id = answer.headers["location"].split("/")[2].split("?")[0]
+        said = {"task": "table", "label": name, "positive": "1"}
+        assert client.post(f"/data/{id}/register", data=said).status_code == 303
+        assert desk.folder.registered.label == name

@@ -32,6 +32,7 @@ from aegis.console.coordinator.plan_said import plan_said
 from aegis.console.coordinator.withholding import as_seen, hidden_from, without
 from aegis.console.people.rights import Person, Right, may
 from aegis.console.reading import NotFound
+from aegis.console.spending import spending_by_round
 from aegis.errors import RunAborted
 from aegis.plan.layers import defaults, flatten
 from aegis.plan.sentences import unknown_key
@@ -313,7 +314,8 @@ def _shown(desk: Desk, sight: Sight, run: str | None, what: str) -> dict[str, An
     if what == "rounds":
         return {"success": True, "run": run, "round_history": document["history"]}
     plan, updated = desk.reading.plan(run), desk.reading.updated(run)
-    return (data_of if what == "data" else metrics_of)(document, plan, updated)
+    spent = spending_by_round(desk.home.results(run), run, plan, sight.sees)
+    return (data_of if what == "data" else metrics_of)(document, plan, updated, spent)
 
 
 def _wanted(desk: Desk, wish: Start) -> Draft:

@@ -20,15 +20,15 @@ from aegis.console.coordinator import (
     page_agents,
     page_audit,
     page_clinical,
+    page_docs,
     page_experiments,
     page_fairness,
-    page_technical,
-    page_docs,
     page_models,
     page_overview,
-    page_training,
     page_privacy,
     page_proposals,
+    page_technical,
+    page_training,
     steering,
 )
 from aegis.console.coordinator.desk import Desk

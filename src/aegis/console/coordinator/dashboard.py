@@ -8,23 +8,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from aegis.console.spending import Spending
 from aegis.plan import Plan
 from aegis.report.disclosure import coordinator_saw
 from aegis.report.wording import mapping, number, sequence
 
 MEASURES = ("accuracy", "precision", "recall")
 NO_TRAINING_LOSS = "hospitals release no loss of the rows they train on"
-NO_LOSS = "no round has been scored"
-SPENT_AT_THE_END = "a hospital's ledger is asked once, after the last round"
-SHARED_NOISE = "worked out from the budget when the run begins"
+NO_LOSS = "this round was not scored"
 
 
-def data_of(document: Mapping[str, Any], plan: Plan, updated: str | None) -> dict[str, Any]:
-    """``updated`` is the UTC time of the run's last event."""
+def data_of(
+    document: Mapping[str, Any], plan: Plan, updated: str | None, spending: Spending
+) -> dict[str, Any]:
+    """``updated`` is the UTC time of the run's last event, ``spending`` what is known by round."""
     return {
         "has_data": bool(document.get("history")),
         "last_updated": updated,
-        **metrics_of(document, plan, updated),
+        **metrics_of(document, plan, updated, spending),
         "round_history": sequence(document.get("history")),
         "fairness": document.get("fairness"),
         "fairness_reason": document.get("fairness_reason"),
@@ -34,10 +35,12 @@ def data_of(document: Mapping[str, Any], plan: Plan, updated: str | None) -> dic
     }
 
 
-def metrics_of(document: Mapping[str, Any], plan: Plan, updated: str | None) -> dict[str, Any]:
+def metrics_of(
+    document: Mapping[str, Any], plan: Plan, updated: str | None, spending: Spending
+) -> dict[str, Any]:
     return {
         "summary": _summary(document, plan),
-        "chart_data": _columns(document, plan),
+        "chart_data": _columns(document, plan, spending),
         "last_updated": updated,
     }
 
@@ -94,30 +97,35 @@ def _summary(document: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
     }
 
 
-def _columns(document: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
+def _columns(document: Mapping[str, Any], plan: Plan, spending: Spending) -> dict[str, Any]:
     """One list each, as long as ``rounds``."""
-    rounds = sequence(document.get("history"))
-    scored = [mapping(one.get("global")) for one in rounds]
-    private, privacy = plan.privacy, mapping(document.get("privacy"))
-    nothing: list[float | None] = [None] * len(rounds)
-    spent = list(nothing)
-    if spent:
-        spent[-1] = number(privacy.get("epsilon"))
-    noise = private.noise_multiplier if private.enabled else None
+    numbers = [one["round"] for one in rounds_of(document)]
+    scored = [mapping(one.get("global")) for one in rounds_of(document)]
+    privacy, noise = mapping(document.get("privacy")), plan.privacy.noise_multiplier
+    known = noise if plan.privacy.enabled else None
+    spent = [spending.epsilon.get(one) for one in numbers]
+    before = [spending.epsilon.get(one - 1) for one in numbers]
+    total = list(spent)
+    if total and number(privacy.get("epsilon")) is not None:
+        total[-1] = number(privacy.get("epsilon"))  # the result's own figure
     return {
-        "rounds": [one["round"] for one in rounds],
-        "epsilon_total": spent,
-        "epsilon_round": nothing,
-        "train_loss": nothing,
+        "rounds": numbers,
+        "epsilon_total": total,
+        "epsilon_round": [
+            None if now is None or then is None else max(0.0, now - then)
+            for now, then in zip(spent, before, strict=True)
+        ],
+        "train_loss": [None] * len(numbers),
         "val_loss": [one.get("log_loss") for one in scored],
         "accuracy": [one.get("accuracy") for one in scored],
         "auc": [one.get("auc") for one in scored],
-        "noise_multiplier": [noise] * len(rounds),
+        "noise_multiplier": [spending.noise.get(one, known) for one in numbers],
         "reasons": {
-            "epsilon_total": privacy.get("reason") or SPENT_AT_THE_END,
-            "epsilon_round": privacy.get("reason") or SPENT_AT_THE_END,
+            "epsilon_total": spending.reason or None,
+            "epsilon_round": spending.reason or None,
             "train_loss": NO_TRAINING_LOSS,
-            "noise_multiplier": None if noise else privacy.get("reason") or SHARED_NOISE,
+            "val_loss": NO_LOSS,
+            "noise_multiplier": spending.noise_reason or None,
         },
     }
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 
 from aegis.console.coordinator.desk import Desk, Sight, desk_of, picked
+from aegis.console.coordinator.evidence import badges_of
 from aegis.console.coordinator.of_run import of_run
 from aegis.console.people.rights import Person, Right, may
 from aegis.console.window.rendering import render
@@ -26,6 +27,11 @@ def page(request: Request, person: Annotated[Person, Depends(may(Right.READ))]) 
 def content(desk: Desk, sight: Sight, run: str | None) -> dict[str, Any]:
     found = of_run(desk, sight, run)
     if found is None:
-        return {"of": None, "sheet": None, "approval": STATUS, "contact": ""}
-    sheet = clinical(found.document, sight.sees)
-    return {"of": found, "sheet": sheet, "approval": STATUS, "contact": setting("AEGIS_CONTACT")}
+        return {"of": None, "sheet": None, "badges": (), "approval": STATUS, "contact": ""}
+    return {
+        "of": found,
+        "sheet": clinical(found.document, sight.sees),
+        "badges": badges_of(desk, sight, found.run),
+        "approval": STATUS,
+        "contact": setting("AEGIS_CONTACT"),
+    }

@@ -16,6 +16,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from aegis.console.coordinator import logbook, steering
 from aegis.console.coordinator.desk import Desk, Sight, current, desk_of, picked
+from aegis.console.coordinator.evidence import badges_of
 from aegis.console.coordinator.hospitals_now import (
     UNCOVERED,
     Course,
@@ -111,6 +112,7 @@ def content(desk: Desk, sight: Sight, run: str | None, audit: bool = False) -> d
         "uncovered": UNCOVERED if there.scores else "",
         "controls": controls(desk, run),
         "entries": _entries(desk, sight, run) if audit else (),
+        "badges": (),
         "audits": audit,
         "cells": (),
         "document": None,
@@ -129,6 +131,7 @@ def content(desk: Desk, sight: Sight, run: str | None, audit: bool = False) -> d
     return found | {
         "document": document,
         "line": line,
+        "badges": badges_of(desk, sight, run) if line.over else (),
         "headline": headline(desk, line, document),
         "eyebrow": _eyebrow(line, document, plan),
         "figures": _figures(document, line, plan, course),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from aegis.console.coordinator.desk import Desk
@@ -137,20 +138,13 @@ def _title(section: str) -> str:
 
 
 def _field(key: str, value: Any, draft: Draft, typed: str | None, fault: str) -> Field:
-    schema, leaf = schema_of(key), key.rsplit(".", 1)[-1]
-    said = str(schema.get("description", ""))
-    wanted = need(schema)
-    typed_in = not _choices(key)
-    usual, unit = USUAL.get(key, ""), _unit(key)
-    word = _WORDS.get(key) or _WORDS.get(leaf) or leaf.replace("_", " ")
-    label = word[:1].upper() + word[1:]
-    help_text = f"{said} {wanted[:1].upper()}{wanted[1:]}." if typed_in else said
+    label, unit, help_text = _described(key)
     return Field(
         key,
         id_of(key),
         label,
-        unit if unit != label.lower() else "",
-        f"{help_text} {usual}".strip().replace("null", "empty"),
+        unit,
+        help_text,
         written(value) if typed is None else typed,
         _choices(key),
         bool(kinds_of(key) & {"number", "integer"}),
@@ -158,6 +152,18 @@ def _field(key: str, value: Any, draft: Draft, typed: str | None, fault: str) ->
         draft.origins.get(key, ""),
         fault,
     )
+
+
+@cache
+def _described(key: str) -> tuple[str, str, str]:
+    """Its label, its unit where the label does not say it, and what it means and takes."""
+    schema, leaf = schema_of(key), key.rsplit(".", 1)[-1]
+    said, wanted = str(schema.get("description", "")), need(schema)
+    word = _WORDS.get(key) or _WORDS.get(leaf) or leaf.replace("_", " ")
+    label, unit = word[:1].upper() + word[1:], _unit(key)
+    help_text = said if _choices(key) else f"{said} {wanted[:1].upper()}{wanted[1:]}."
+    help_text = f"{help_text} {USUAL.get(key, '')}".strip().replace("null", "empty")
+    return label, unit if unit != label.lower() else "", help_text
 
 
 def _unit(key: str) -> str:
@@ -169,8 +175,13 @@ def _unit(key: str) -> str:
 
 
 def _choices(key: str) -> tuple[tuple[str, str], ...]:
-    if key == "task":
+    if key == "task":  # one may be dropped in while this runs
         return tuple((name, name.replace("_", " ")) for name in task_names())
+    return _listed(key)
+
+
+@cache
+def _listed(key: str) -> tuple[tuple[str, str], ...]:
     parts = list(schema_of(key).get("anyOf", [schema_of(key)]))
     if any(one.get("type") == "boolean" for one in parts):
         return (("true", "on"), ("false", "off"))

@@ -154,13 +154,13 @@ class Rehearsals:
                         self._wish = None
         if process.returncode == 0 or self._ending:
             return
+        reason = self._reason(process.returncode)
         with contextlib.suppress(AegisError), self._journal() as journal:
             if journal.command(run) == "stop" and journal.last_event(run) == 0:
                 return
-            reason = self._reason(process.returncode)
-            self._errors[run] = reason
             if isinstance(journal.run(run).state, Idle):  # it never began, and never will
                 journal.save(run, Failed(run, reason), [])
+        self._errors[run] = reason
 
     def _journal(self) -> contextlib.closing[Journal]:
         return contextlib.closing(Journal(self._home.database))

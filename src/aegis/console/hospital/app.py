@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter, FastAPI
 
+from aegis.console.coordinator import page_docs
+from aegis.console.coordinator.openapi import describes
 from aegis.console.hospital import (
     api_client,
     live,
@@ -44,6 +46,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     page_results.router,
     page_log.router,
     page_policy.router,
+    page_docs.router,
 )
 
 
@@ -64,4 +67,5 @@ def hospital_app(desk: HospitalDesk) -> FastAPI:
     answers_failures(app)
     for router in (*ROUTERS, *pages.routers()):
         app.include_router(router)
+    describes(app)
     return app

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Form, Request, Response
+from fastapi import APIRouter, Depends, Form, Path, Request, Response
 from fastapi.responses import RedirectResponse
 
 from aegis.console.hospital import changing
@@ -22,6 +22,7 @@ from aegis.report.spending import RECORD
 
 router = APIRouter(include_in_schema=False)
 MOST_EPSILON = 1000.0
+Number = Annotated[int, Path(ge=1, le=2**31)]
 
 
 @router.get("/budget")
@@ -58,7 +59,7 @@ def propose(
 
 @router.post("/budget/proposals/{number}/confirm")
 def confirm(
-    number: int,
+    number: Number,
     request: Request,
     person: Annotated[Person, Depends(may(Right.BUDGET))],
     seen: Annotated[str, Form()] = "",
@@ -74,7 +75,7 @@ def confirm(
 
 @router.post("/budget/proposals/{number}/refuse")
 def refuse(
-    number: int,
+    number: Number,
     request: Request,
     person: Annotated[Person, Depends(may(Right.BUDGET))],
     reason: Annotated[str, Form()] = "",

@@ -217,9 +217,11 @@ def _list(
         row_count=None if rows is None else len(rows.rows),
         positives=None if rows is None else int((rows.rows.labels == 1).sum()),
         source="" if rows is None else _source(desk, rows.source),
-        pictures=()
-        if rows is None or schema is None
-        else pictures(schema, rows.rows, of_everybody(shared)),
+        pictures=(
+            ()
+            if rows is None or schema is None
+            else pictures(schema, rows.rows, of_everybody(shared))
+        ),
         shared_run=None if shared is None else shared.meta.run,
         files=uploads.uploads(desk.folder),
         acts=[act for act in desk.acts.all(500) if act.act.endswith(("data", "file"))][:20],

@@ -20,6 +20,12 @@ router = APIRouter(include_in_schema=False)
 PARTS = ("home_status", "home_figures", "home_waiting", "home_sent")
 
 
+@router.get("/health")
+def health(request: Request) -> dict[str, object]:
+    """Anybody: whether this console is alive."""
+    return {"status": "ok", "hospital": desk_of(request).name}
+
+
 @router.get("/")
 def root(person: Annotated[Person, Depends(may(Right.READ))]) -> Response:
     return RedirectResponse("/h", 303)

@@ -106,9 +106,9 @@ def content(desk: HospitalDesk) -> dict[str, Any]:
         "text": text,
         "signed": _signed(desk),
         "federation": federation,
-        "members": ()
-        if federation is None
-        else tuple(name for name, _ in federation.roster.members),
+        "members": (
+            () if federation is None else tuple(name for name, _ in federation.roster.members)
+        ),
         "coordinator": _fingerprint(desk),
         "fingerprint": desk.folder.keys.public(desk.name).fingerprint,
     }
@@ -139,9 +139,11 @@ def words(policy: Policy) -> list[tuple[str, str]]:
         ("Plug-ins", ", ".join(policy.plugins) or "none"),
         (
             "Who lets a plan in",
-            "a person, each time"
-            if policy.approval == "person"
-            else "nobody is asked: every plan within these limits",
+            (
+                "a person, each time"
+                if policy.approval == "person"
+                else "nobody is asked: every plan within these limits"
+            ),
         ),
         (
             "Plans let in beforehand",
@@ -156,10 +158,12 @@ def words(policy: Policy) -> list[tuple[str, str]]:
         ("Smallest cell that may be shown", f"{policy.minimum_cell:,}"),
         (
             "Questions",
-            "refused"
-            if policy.queries == "refused"
-            else f"{', '.join(policy.kinds)}, {policy.epsilon_cap:g} epsilon in all, "
-            f"{policy.per_question_epsilon_max:g} each at most",
+            (
+                "refused"
+                if policy.queries == "refused"
+                else f"{', '.join(policy.kinds)}, {policy.epsilon_cap:g} epsilon in all, "
+                f"{policy.per_question_epsilon_max:g} each at most"
+            ),
         ),
         ("Scores on held-out patients leave", scores[policy.scores]),
         (

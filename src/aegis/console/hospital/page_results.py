@@ -24,7 +24,7 @@ from aegis.console.hospital.typed import Misfit, outside, pasted, typed_rows
 from aegis.console.people.rights import Person, Right, may
 from aegis.console.window.exports import as_file
 from aegis.console.window.rendering import fragment, render
-from aegis.errors import AegisError, RunAborted
+from aegis.errors import AegisError, BadInput, RunAborted
 from aegis.operations.hospital.alone import own_model
 from aegis.operations.hospital.judging import chances, fitted_own, fitted_shared
 from aegis.report.gains import gains
@@ -141,7 +141,10 @@ async def typed(
     request: Request, person: Annotated[Person, Depends(may(Right.PREDICT))]
 ) -> Response:
     """One typed patient, or some pasted ones: looked at, answered, and forgotten."""
-    form = await request.form(max_files=0, max_fields=1200, max_part_size=2**17)
+    try:
+        form = await request.form(max_files=0, max_fields=1200, max_part_size=2**17)
+    except ValueError as error:  # of the parser, which quotes what it could not read
+        raise BadInput("the form cannot be read", way_out="Send it again") from error
     given = {key: str(value) for key, value in form.multi_items()}
     return await run_in_threadpool(_typed, request, desk_of(request), given)
 

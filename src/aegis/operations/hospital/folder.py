@@ -80,7 +80,7 @@ class Registered:
         lines = ["# The data of this hospital. Change it, then restart: aegis hospital serve", ""]
         lines += ["[data]"]
         lines += [
-            f"{key} = {json.dumps(getattr(self, key))}"
+            f"{key} = {json.dumps(getattr(self, key), ensure_ascii=False)}"
             for key in KEYS_OF_DATA
             if getattr(self, key)
         ]

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import secrets
+import tomllib
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
@@ -114,9 +115,15 @@ def register(folder: HospitalFolder, wanted: Registered) -> Registered:
     """From the next run on these are the hospital's data. What the old ones spent cannot be left
     behind: where they spent anything, ``BadInput``; a ledger without spending is put aside."""
     before = folder.registered
+    try:
+        if Registered(**tomllib.loads(wanted.text())["data"]) != wanted:
+            raise ValueError
+        data = wanted.text().encode()
+    except ValueError as error:
+        raise BadInput("a column's name holds signs that cannot be kept", "plain text") from error
     if before.text() != wanted.text():
         _leave(folder)
-    write_whole(folder.root / "hospital.toml", wanted.text().encode())
+    write_whole(folder.root / "hospital.toml", data)
     return wanted
 
 
