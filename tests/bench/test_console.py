@@ -18,7 +18,9 @@ async def app(scope, receive, send):
         for number in range(3):
             body = f"id: {number}\ndata: x\n\n".encode()
             await send({"type": "http.response.body", "body": body, "more_body": True})
-        await receive()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        await send({"type": "http.response.body", "body": b""})
         return
     status = 200 if (b"authorization", b"Bearer token") in scope["headers"] else 401
     await send({**start, "status": status, "headers": [(b"content-length", b"2")]})

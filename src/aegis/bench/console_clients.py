@@ -68,21 +68,25 @@ async def _poll(
     asked = f"GET {path} HTTP/1.1\r\n{head}\r\n".encode()
     begin = time.monotonic() + phase * WAIT_S
     turn = 0
-    while not until.is_set():
-        await asyncio.sleep(max(0.0, begin + turn * WAIT_S - time.monotonic()))
-        turn += 1
-        began = time.perf_counter()
-        try:
-            writer.write(asked)
-            status, size = await _answer(reader)
-        except (OSError, asyncio.IncompleteReadError, ValueError) as error:
-            heard.failures.append(type(error).__name__)
-            reader, writer = await asyncio.open_connection(*place)
-            continue
-        heard.seconds.append(time.perf_counter() - began)
-        heard.sizes.append(size)
-        if status != "200":
-            heard.failures.append(status)
+    try:
+        while not until.is_set():
+            await asyncio.sleep(max(0.0, begin + turn * WAIT_S - time.monotonic()))
+            turn += 1
+            began = time.perf_counter()
+            try:
+                writer.write(asked)
+                status, size = await _answer(reader)
+            except (OSError, asyncio.IncompleteReadError, ValueError) as error:
+                heard.failures.append(type(error).__name__)
+                writer.close()
+                reader, writer = await asyncio.open_connection(*place)
+                continue
+            heard.seconds.append(time.perf_counter() - began)
+            heard.sizes.append(size)
+            if status != "200":
+                heard.failures.append(status)
+    finally:
+        writer.close()
 
 
 async def _answer(reader: asyncio.StreamReader) -> tuple[str, int]:
@@ -113,6 +117,7 @@ async def _listen(place: tuple[str, int], head: str, path: str, heard: Heard) ->
         heard.failures.append("stream ended")
     finally:
         heard.open -= 1
+        writer.close()
 
 
 async def main() -> dict[str, Any]:
