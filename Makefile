@@ -82,7 +82,7 @@ $(VENV)/.python:
 
 $(VENV)/.core: $(VENV)/.python pyproject.toml
 	@echo "installing the core (once) ..."
-	@$(PIP) install -e .
+	@$(PIP) install -e ".[serve]"
 	@touch $@
 
 # Pages are tested in a real browser; without one, and without the right to install it, they skip.

@@ -1,7 +1,7 @@
-"""Forwards to: aegis coordinator --host 127.0.0.1 --port 5000"""
+"""Forwards to: aegis console --host 127.0.0.1 --port 5000"""
 
 import sys
 
 from aegis.cli import main
 
-main(["coordinator", "--host", "127.0.0.1", "--port", "5000", *sys.argv[1:]])
+main(["console", "--host", "127.0.0.1", "--port", "5000", *sys.argv[1:]])

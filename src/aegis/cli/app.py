@@ -21,6 +21,7 @@ from aegis.cli import (
     backup,
     bench,
     ca,
+    console,
     coordinator,
     data,
     demo,
@@ -66,6 +67,7 @@ backup.register(app)
 tracking.register(app)
 audit.register(app)
 coordinator.register(app)
+console.register(app)
 hospital.register(app)
 keys.register(app)
 people.register(app)

@@ -20,6 +20,8 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     seed: int = typer.Option(16, help="Seed of partition and training."),
+    serve: bool = typer.Option(False, "--serve", help="Then open the console on the finished run."),
+    port: int = typer.Option(8081, help="The console's port, with --serve."),
     as_json: AsJson = False,
 ) -> None:
     """Five hospitals train one private breast-cancer model together, on real public data.
@@ -33,6 +35,10 @@ def demo(
     from aegis.operations.mirroring import mirrored
     from aegis.simulation.local import run
 
+    if serve:
+        from aegis.console import require_web
+
+        require_web()  # said before anything is computed
     plan = read_plan(None, DEMO | {"seed": str(seed)}).plan
     with Following(quiet=as_json) as follow, mirrored(follow.say):
         result = run(plan, listeners=[follow], told=follow.say)
@@ -40,3 +46,7 @@ def demo(
         answer(result.document)
     else:
         show_result(result.document)
+    if serve:
+        from aegis.console.looking import run_console
+
+        run_console(host="127.0.0.1", port=port, as_json=as_json)

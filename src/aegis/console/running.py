@@ -70,7 +70,7 @@ def run_coordinator(
     box = Letterbox(letterbox).open() if letterbox is not None else None
     place = Place(host, road_port or USUAL_PORTS.get(road, 0), called)
     engine = courier(road, home, office.trust, place, server)
-    stopping = stop or _signals()
+    stopping = stop or signalled()
     trust = None if loopback(host) else office.trust
     logs.start(names=office.hospitals())
     shown = [telling.event] if as_json or not logs.as_objects() else []
@@ -100,7 +100,7 @@ def run_coordinator(
                 print("Invite a hospital:  aegis coordinator invite NAME")
                 print("Start a run:        aegis run PLAN.yaml --coordinator " + url)
                 trusting = f"--cacert {office.trust.root} " if trust is not None else ""
-                _welcome(window, url, trusting)
+                welcome(window, url, trusting)
             if ready is not None:
                 ready(coordinator, listening)
             while not stopping.wait(0.5):
@@ -111,7 +111,7 @@ def run_coordinator(
     telling(event="stopped", text="The coordinator has stopped; what was going on waits on disk.")
 
 
-def _welcome(window: CoordinatorWindow, url: str, trusting: str) -> None:
+def welcome(window: CoordinatorWindow, url: str, trusting: str) -> None:
     """Lines for whoever started it: a token that lasts minutes, and the first person's link."""
     bearer = f"-H 'Authorization: Bearer {window.door.short_token()}'"
     print(f"Look:               curl {trusting}{bearer} {url}/api/state")
@@ -121,7 +121,8 @@ def _welcome(window: CoordinatorWindow, url: str, trusting: str) -> None:
     print(f"Open:               {url}", flush=True)
 
 
-def _signals() -> threading.Event:
+def signalled() -> threading.Event:
+    """Set by the first SIGINT or SIGTERM."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

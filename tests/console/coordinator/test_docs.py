@@ -8,7 +8,7 @@ import re
 import shlex
 
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft202012Validator
 
 from aegis.console.coordinator.openapi import METHODS
 from aegis.console.window.routes import routes_of

@@ -42,7 +42,7 @@ def _asked(kind, data, chance):
     return {"content": chance.randbytes(50), "headers": {"Content-Type": chance.choice(types)}}
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_no_odd_value_makes_the_window_fail_or_changes_anything(window, desk, seed):
     chance, client = random.Random(seed), window(ANA)
     plan = proposed(desk)

@@ -124,7 +124,7 @@ def test_a_large_table_touches_no_folder_that_others_share(window, desk, monkeyp
         raise AssertionError("a temporary file")
 
     monkeypatch.setattr("tempfile.TemporaryFile", forbidden)
-    answer = send(window(OTTO), HEADER + ROWS * 2000)
+    answer = send(window(OTTO), HEADER + ROWS * 1300)
     assert answer.status_code == 303
     assert uploads.uploads(desk.folder)[0].bytes > 2**20
 
@@ -223,7 +223,7 @@ def test_a_viewer_sees_statistics_and_no_rows(window):
     assert send(window(VERA), HEADER + ROWS).status_code == 403
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.binary(max_size=400))
 def test_no_bytes_whatever_make_checking_raise_or_quote_themselves(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "any.csv"
