@@ -157,9 +157,9 @@ def test_reset_forgets_the_plan_and_the_present_run_but_no_result(own_home):
     assert asking.get("/api/training/config").json()["said"] == {}
     assert asking.get("/api/training/logs").json() == []
     assert asking.get("/api/data").json()["has_data"]
-    time.sleep(0.26)
+    time.sleep(0.8)
     assert asking.post("/api/training/reset", json={"clear_results": True}).status_code == 200
-    time.sleep(0.26)
+    time.sleep(0.8)
     assert not asking.get("/api/data").json()["has_data"]
     assert asking.get("/api/training/status").json()["state"]["status"] == "idle"
     assert asking.get(f"/api/data?run={found.open}").json()["has_data"]
@@ -175,15 +175,20 @@ def test_answers_are_kept_until_the_truth_changes(finished_home):
         return {"run": run}
 
     assert latest.at_once("data") is None
+    assert not latest.due("data")
     first = latest.answer("data", make)
     assert latest.at_once("data") == first
+    assert not latest.due("data")
     clock[0] += 0.3
-    assert latest.at_once("data") is None
+    assert latest.at_once("data") == first
+    assert [latest.due("data"), latest.due("data")] == [True, False]  # one renews it for all
     assert latest.answer("data", make) == first
+    assert not latest.due("data")
+    clock[0] += 0.8
+    assert latest.at_once("data") is None
     assert made == [finished_home.open]
     path = finished_home.home.results(finished_home.open) / "result.json"
     path.touch()
-    clock[0] += 0.3
     latest.answer("data", make)
     assert len(made) == 2
 
@@ -260,7 +265,7 @@ def test_a_button_drives_a_real_run_and_two_people_start_only_one(live):
     assert after["current_round"] <= before + 3
     assert asking.post("/api/training/stop").status_code == 409
     document = result(here.office, run)
-    time.sleep(0.26)
+    time.sleep(0.8)
     finished = asking.get("/api/data").json()
     assert finished["round_history"] == document["history"]
     assert asking.get("/api/models").json()["models"][-1]["sha256"] == document["model_sha256"]

@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
 from aegis.console.coordinator import steering
@@ -299,7 +300,12 @@ async def _polled(request: Request, person: Person, run: str | None, what: str) 
             raise NotFound(f"no run is called {run!r:.80}")
         return JSONResponse(await run_in_threadpool(made, run))
     latest, key = latest_of(desk), (what, sight)
-    found = latest.at_once(key) or await run_in_threadpool(latest.answer, key, made)
+    found = latest.at_once(key)
+    if found is None:
+        found = await run_in_threadpool(latest.answer, key, made)
+    elif latest.due(key):
+        renewing = BackgroundTask(latest.answer, key, made)  # after this answer has gone out
+        return Response(found, media_type="application/json", background=renewing)
     return Response(found, media_type="application/json")
 
 
