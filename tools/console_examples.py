@@ -14,13 +14,13 @@ from typing import Any
 
 import httpx
 
-from aegis.console.coordinator import steering
 from aegis.console.coordinator.opening import coordinator_window
+from aegis.console.coordinator.runs import steering
 from aegis.plan import load_plan
 from aegis.simulation import local
 from aegis.store.home import Home
 
-FILE = Path(__file__).parents[1] / "src/aegis/console/coordinator/examples.json"
+FILE = Path(__file__).parents[1] / "src/aegis/console/coordinator/api/examples.json"
 TOKEN = "a-token-of-this-machine"
 MOST, SHALLOW = 2, 2
 PLAN = {

@@ -50,8 +50,8 @@ class StatisticsReleased:
 
 @dataclass(frozen=True, slots=True)
 class RoundOpened:
-    """``asked`` are the hospitals that get the model with this digest to train; a round without quorum
-    is opened again with the next ``attempt``."""
+    """``asked`` are the hospitals that get the model with this digest to train; a round without
+    quorum is opened again with the next ``attempt``."""
 
     run: str
     round: int
@@ -101,8 +101,8 @@ class SumOpened:
 
 @dataclass(frozen=True, slots=True)
 class RoundAggregated:
-    """The updates of ``hospitals`` became one by ``rule``; ``change_norm`` is how far the model moved
-    (L2)."""
+    """The updates of ``hospitals`` became one by ``rule``; ``change_norm`` is how far the model
+    moved (L2)."""
 
     run: str
     round: int

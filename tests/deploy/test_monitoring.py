@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 pytest.importorskip("fastapi", reason="the consoles need the extra serve")
-from aegis.console.coordinator.exposition import METRICS, STATUS
+from aegis.console.coordinator.api.exposition import METRICS, STATUS
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 BOARD = json.loads((DEPLOY / "grafana" / "aegis.json").read_text(encoding="utf-8"))

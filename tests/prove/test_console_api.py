@@ -10,7 +10,7 @@ import os
 
 import pytest
 
-from aegis.console.coordinator import steering
+from aegis.console.coordinator.runs import steering
 from aegis.console.people.roles import Role
 from tests.console.asking import PEOPLE, belongs
 from tests.console.conftest import finished_home  # noqa: F401  (a fixture)

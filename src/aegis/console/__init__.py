@@ -6,7 +6,6 @@ from importlib.util import find_spec
 
 from aegis.errors import MissingExtra
 
-
 NEEDED = ("argon2", "fastapi", "jinja2", "jwt", "python_multipart", "uvicorn")
 
 

@@ -8,9 +8,9 @@ import math
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from aegis.console.coordinator.api.exposition import CONTENT_TYPE, STATUS, exposition
 from aegis.console.coordinator.app import coordinator_app
 from aegis.console.coordinator.desk import Desk
-from aegis.console.coordinator.exposition import CONTENT_TYPE, STATUS, exposition
 from tests.console.asking import Asking
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from aegis.console.coordinator.app import coordinator_app
 from aegis.console.coordinator.desk import Desk
-from aegis.console.coordinator.latest import Latest
+from aegis.console.coordinator.runs.latest import Latest
 from aegis.console.people.roles import Person, Role
 from aegis.operations.hospital.folder import Registered
 from tests.console.asking import PEOPLE, Asking

@@ -10,7 +10,7 @@ import shlex
 import pytest
 from jsonschema_rs import Draft202012Validator
 
-from aegis.console.coordinator.openapi import METHODS
+from aegis.console.coordinator.api.openapi import METHODS
 from aegis.console.window.routes import routes_of
 from tests.console.asking import Asking
 

@@ -8,10 +8,10 @@ import re
 
 import pytest
 
-from aegis.console.coordinator import evidence
 from aegis.console.coordinator.app import coordinator_app
 from aegis.console.coordinator.desk import Desk, Sight
-from aegis.console.coordinator.evidence import WORDS, badges, badges_of
+from aegis.console.coordinator.pages import evidence
+from aegis.console.coordinator.pages.evidence import WORDS, badges, badges_of
 from tests.console.asking import PEOPLE, Asking, belongs
 
 PAGES = ("/", "/clinical", "/privacy", "/fairness", "/technical", "/models")

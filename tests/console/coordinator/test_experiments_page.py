@@ -12,9 +12,9 @@ from html import unescape
 import pytest
 
 from aegis.console.coordinator.app import coordinator_app
-from aegis.console.coordinator.compared import overlaid, overlaid_table
 from aegis.console.coordinator.desk import Desk
-from aegis.console.coordinator.experiments import (
+from aegis.console.coordinator.pages.compared import overlaid, overlaid_table
+from aegis.console.coordinator.pages.listed import (
     MOST,
     Asked,
     chosen,
@@ -22,7 +22,7 @@ from aegis.console.coordinator.experiments import (
     lines_of,
     page_of,
 )
-from aegis.console.coordinator.experiments import (
+from aegis.console.coordinator.pages.listed import (
     PAGE as MOST_SHOWN,
 )
 from aegis.console.reading import Line

@@ -8,7 +8,7 @@ import pytest
 from aegis.console.coordinator.app import coordinator_app
 from aegis.console.coordinator.desk import Desk, Sight
 from aegis.console.coordinator.of_run import OfRun
-from aegis.console.coordinator.page_fairness import headline, not_compared, violation_table
+from aegis.console.coordinator.pages.fairness import headline, not_compared, violation_table
 from aegis.console.coordinator.withheld import seen_by
 from aegis.console.reading import Line
 from tests.console.asking import Asking, belongs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aegis.console.coordinator import steering
+from aegis.console.coordinator.runs import steering
 from tests.console.asking import PEOPLE, belongs
 from tests.console.fuzzing import fuzzed
 

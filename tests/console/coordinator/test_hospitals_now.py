@@ -10,7 +10,7 @@ import pytest
 from aegis.console.coordinator import live
 from aegis.console.coordinator.app import coordinator_app
 from aegis.console.coordinator.desk import Sight
-from aegis.console.coordinator.hospitals_now import Course, hospitals_now, rounded
+from aegis.console.coordinator.pages.hospitals_now import Course, hospitals_now, rounded
 from aegis.events import (
     BudgetSpent,
     HospitalAbsent,

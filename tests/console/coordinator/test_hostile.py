@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from aegis.console.coordinator.admissible import DEEPEST, admissible
+from aegis.console.coordinator.api.admissible import DEEPEST, admissible
 from aegis.console.window.routes import routes_of
 from aegis.errors import BadInput
 from tests.console.asking import Asking

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aegis.console.coordinator import steering
 from aegis.console.coordinator.desk import Desk
-from aegis.console.coordinator.next_plan import (
+from aegis.console.coordinator.pages.plan_form import following, groups, posted, written
+from aegis.console.coordinator.runs import steering
+from aegis.console.coordinator.runs.next_plan import (
     Unsound,
     as_yaml,
     drafted,
@@ -18,7 +19,6 @@ from aegis.console.coordinator.next_plan import (
     path_of,
     read_text,
 )
-from aegis.console.coordinator.plan_form import following, groups, posted, written
 from aegis.console.people.roles import THIS_MACHINE
 from aegis.errors import PlanError
 from aegis.plan import Plan, load_plan

@@ -9,9 +9,10 @@ import sqlite3
 
 import pytest
 
-from aegis.console.coordinator import log_proofs, log_standing, logbook, page_audit
 from aegis.console.coordinator.app import coordinator_app
 from aegis.console.coordinator.desk import Desk, Sight
+from aegis.console.coordinator.pages import audit as page_audit
+from aegis.console.coordinator.records import log_proofs, log_standing, logbook
 from aegis.console.people.roles import Person, Role
 from aegis.store.merkle import leaf_hash, node_hash
 from aegis.store.verification import verify
@@ -272,7 +273,7 @@ def test_the_sentences_hold_for_every_kind_of_event_that_there_is():
     import typing
 
     from aegis import events
-    from aegis.console.coordinator import happened
+    from aegis.console.coordinator.records import happened
 
     samples = {str: "a", int: 2, float: 0.5}
     for event in typing.get_args(events.Event):

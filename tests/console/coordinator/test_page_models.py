@@ -7,9 +7,11 @@ import re
 
 import pytest
 
-from aegis.console.coordinator import model_card, page_models, page_proposals
 from aegis.console.coordinator.desk import Desk, Sight
 from aegis.console.coordinator.opening import coordinator_window
+from aegis.console.coordinator.pages import model_card
+from aegis.console.coordinator.pages import models as page_models
+from aegis.console.coordinator.pages import proposals as page_proposals
 from aegis.console.people.passwords import Passwords
 from aegis.console.people.roles import THIS_MACHINE, Person, Role
 from aegis.store.home import Home
@@ -195,7 +197,7 @@ def test_a_promotion_needs_a_reason_and_somebody(by, open_gates):
 
 
 def test_the_next_plan_says_what_it_needs_two_people_for(by, window):
-    from aegis.console.coordinator.next_plan import drafted, keep
+    from aegis.console.coordinator.runs.next_plan import drafted, keep
 
     desk = window.desk
     said = {"task": "breast_cancer", "trust": "open"}
@@ -216,7 +218,7 @@ def test_the_next_plan_says_what_it_needs_two_people_for(by, window):
 
 
 def test_a_larger_budget_than_ever_at_hospitals_needs_two_people(window, finished_home):
-    from aegis.console.coordinator.agreements import largest_budget, needed
+    from aegis.console.coordinator.runs.agreements import largest_budget, needed
     from aegis.plan import Plan
 
     desk = window.desk

@@ -9,11 +9,12 @@ import re
 
 import pytest
 
-from aegis.console.coordinator import live, steering
+from aegis.console.coordinator import live
 from aegis.console.coordinator.app import coordinator_app
 from aegis.console.coordinator.desk import Desk, Sight
-from aegis.console.coordinator.next_plan import path_of
-from aegis.console.coordinator.plan_form import groups
+from aegis.console.coordinator.pages.plan_form import groups
+from aegis.console.coordinator.runs import steering
+from aegis.console.coordinator.runs.next_plan import path_of
 from aegis.console.people.roles import RIGHTS, THIS_MACHINE, Right, Role
 from aegis.errors import BadInput
 from aegis.events import HospitalAbsent, HospitalFlagged

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis.console.coordinator import page_privacy
 from aegis.console.coordinator.app import coordinator_app
-from aegis.console.coordinator.budgets import (
+from aegis.console.coordinator.desk import Desk, Sight
+from aegis.console.coordinator.pages import privacy as page_privacy
+from aegis.console.coordinator.pages.budgets import (
     Charge,
     bound_table,
     budgets,
@@ -19,7 +20,6 @@ from aegis.console.coordinator.budgets import (
     disagreement,
     questions,
 )
-from aegis.console.coordinator.desk import Desk, Sight
 from aegis.console.reading import Reading
 from aegis.report.disclosure import right_guesses
 from aegis.store.home import Home
@@ -63,7 +63,7 @@ def test_each_bar_is_the_result_s_own_figure(asking, desk, finished_home):
     [(0.5, "Within budget"), (0.79, "Within budget"), (0.81, "Little left"), (1.0, "Exhausted")],
 )
 def test_a_bar_says_in_a_word_how_much_is_left(desk, finished_home, monkeypatch, share, word):
-    monkeypatch.setattr("aegis.console.coordinator.budgets.charges", lambda journal, task: {})
+    monkeypatch.setattr("aegis.console.coordinator.pages.budgets.charges", lambda journal, task: {})
     cap = desk.reading.document(finished_home.private)["privacy"]["budget"]
     found = bar(desk, finished_home.private, epsilon=share * cap, ledger_head=None)
     assert found.word == word

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from aegis.console.coordinator import steering
 from aegis.console.coordinator.app import coordinator_app
 from aegis.console.coordinator.desk import Desk
-from aegis.console.coordinator.rehearsal import OPTIONS, Rehearsals
+from aegis.console.coordinator.runs import steering
+from aegis.console.coordinator.runs.rehearsal import OPTIONS, Rehearsals
 from aegis.console.people.roles import THIS_MACHINE, Person, Role
 from aegis.errors import CheckFailed, RunAborted
 from aegis.operations.coordinator.attendance import Attendance

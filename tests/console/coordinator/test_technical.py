@@ -10,11 +10,18 @@ from html import unescape
 import pytest
 
 from aegis.console.coordinator.app import coordinator_app
-from aegis.console.coordinator.curves import MOST_LINES, beside, explored, figures
 from aegis.console.coordinator.desk import Desk, Sight
 from aegis.console.coordinator.live import PAGES
-from aegis.console.coordinator.page_technical import SET, plan_rows
-from aegis.console.coordinator.rounds import COLUMNS, Asked, chosen, page_number, paged, rounds_of
+from aegis.console.coordinator.pages.curves import MOST_LINES, beside, explored, figures
+from aegis.console.coordinator.pages.rounds import (
+    COLUMNS,
+    Asked,
+    chosen,
+    page_number,
+    paged,
+    rounds_of,
+)
+from aegis.console.coordinator.pages.technical import SET, plan_rows
 from aegis.console.spending import NO_NOISE, Spending, spending_by_round
 from aegis.console.window.exports import csv_text, neutral
 from aegis.events import HospitalJoined, RoundClosed, RunStarted

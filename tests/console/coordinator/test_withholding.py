@@ -8,8 +8,8 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aegis.console.coordinator.api.withholding import as_seen, hospitals_of, without
 from aegis.console.coordinator.desk import Sight
-from aegis.console.coordinator.withholding import as_seen, hospitals_of, without
 
 NAMES = ("north", "south", "va", "st. mary", "hospital_1", "hospital_10")
 TEXTS = st.sampled_from(

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from aegis.console.hospital.approval import changes, facts, plain_words, size
+from aegis.console.hospital.pages.approval import changes, facts, plain_words, size
 from aegis.console.window.spoken import spoken
 from aegis.plan import load_plan
 from tests.console.hospital.conftest import ANA, OTTO, VERA
@@ -51,7 +51,7 @@ def test_the_card_says_what_leaves_what_never_leaves_and_what_it_costs(window, d
 
 def test_the_number_of_numbers_is_the_models(desk):
     plan = proposed(desk)
-    from aegis.console.hospital.approval import rows_of
+    from aegis.console.hospital.pages.approval import rows_of
 
     found = size(plan, rows_of(desk))
     assert found.numbers == 5  # four signs and an intercept

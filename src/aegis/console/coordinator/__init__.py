@@ -1,1 +1,4 @@
-"""The coordinator's window: its pages, its API, its stream. Nothing here can reach a patient's row."""
+"""The coordinator's window: its pages, its API, its stream.
+
+Nothing here can reach a patient's row.
+"""

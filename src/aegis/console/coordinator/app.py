@@ -11,29 +11,27 @@ from __future__ import annotations
 
 from fastapi import APIRouter, FastAPI
 
-from aegis.console.coordinator import (
-    api_asking,
-    api_federation,
-    api_state,
-    api_training,
-    live,
-    page_agents,
-    page_audit,
-    page_clinical,
-    page_docs,
-    page_experiments,
-    page_fairness,
-    page_models,
-    page_overview,
-    page_privacy,
-    page_proposals,
-    page_technical,
-    page_training,
-    steering,
-)
+from aegis.console.coordinator import live
+from aegis.console.coordinator.api import asking as api_asking
+from aegis.console.coordinator.api import docs as page_docs
+from aegis.console.coordinator.api import federation as api_federation
+from aegis.console.coordinator.api import state as api_state
+from aegis.console.coordinator.api import training as api_training
+from aegis.console.coordinator.api.openapi import describes
 from aegis.console.coordinator.desk import Desk
 from aegis.console.coordinator.live import Stream
-from aegis.console.coordinator.openapi import describes
+from aegis.console.coordinator.pages import agents as page_agents
+from aegis.console.coordinator.pages import audit as page_audit
+from aegis.console.coordinator.pages import clinical as page_clinical
+from aegis.console.coordinator.pages import experiments as page_experiments
+from aegis.console.coordinator.pages import fairness as page_fairness
+from aegis.console.coordinator.pages import models as page_models
+from aegis.console.coordinator.pages import overview as page_overview
+from aegis.console.coordinator.pages import privacy as page_privacy
+from aegis.console.coordinator.pages import proposals as page_proposals
+from aegis.console.coordinator.pages import technical as page_technical
+from aegis.console.coordinator.pages import training as page_training
+from aegis.console.coordinator.runs import steering
 from aegis.console.people import pages as people_pages
 from aegis.console.window import assets
 from aegis.console.window.failures import answers_failures

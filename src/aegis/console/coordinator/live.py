@@ -92,7 +92,7 @@ class Stream:
                 async with self._told:
                     try:
                         await asyncio.wait_for(
-                            self._told.wait_for(lambda: topic.frame[0] not in (0, sent)),
+                            self._told.wait_for(lambda last=sent: topic.frame[0] not in (0, last)),
                             HEARTBEAT_S,
                         )
                     except TimeoutError:

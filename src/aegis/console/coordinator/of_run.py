@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from aegis.console.coordinator.api.withholding import as_seen
 from aegis.console.coordinator.desk import Desk, Sight
 from aegis.console.coordinator.withheld import WITHHELD
-from aegis.console.coordinator.withholding import as_seen
 from aegis.console.reading import Line
 from aegis.report.wording import mapping, task_title
 

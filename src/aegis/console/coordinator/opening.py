@@ -8,9 +8,10 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from aegis.console.coordinator import own_log, steering
 from aegis.console.coordinator.app import coordinator_app
 from aegis.console.coordinator.desk import Desk
+from aegis.console.coordinator.records import own_log
+from aegis.console.coordinator.runs import steering
 from aegis.console.people import door as doors
 from aegis.console.people.door import Door
 from aegis.console.people.guard import Guard

@@ -23,9 +23,9 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from aegis.console.hospital.desk import HospitalDesk, desk_of
-from aegis.console.hospital.page_data import keep_checked, wanted_of
+from aegis.console.hospital.pages.data import keep_checked, wanted_of
+from aegis.console.hospital.pages.results_shown import gained, results
 from aegis.console.hospital.receiving import form_with_file
-from aegis.console.hospital.results import gained, results
 from aegis.console.people.rights import Person, Right, may
 from aegis.console.reading import NotFound
 from aegis.errors import AegisError, BadInput, DataError, RunAborted

@@ -8,21 +8,18 @@ from __future__ import annotations
 
 from fastapi import APIRouter, FastAPI
 
-from aegis.console.coordinator import page_docs
-from aegis.console.coordinator.openapi import describes
-from aegis.console.hospital import (
-    api_client,
-    live,
-    page_budget,
-    page_data,
-    page_home,
-    page_log,
-    page_plans,
-    page_policy,
-    page_results,
-)
+from aegis.console.coordinator.api import docs as page_docs
+from aegis.console.coordinator.api.openapi import describes
+from aegis.console.hospital import api_client, live
 from aegis.console.hospital.desk import HospitalDesk
 from aegis.console.hospital.live import HospitalStream
+from aegis.console.hospital.pages import budget as page_budget
+from aegis.console.hospital.pages import data as page_data
+from aegis.console.hospital.pages import home as page_home
+from aegis.console.hospital.pages import log as page_log
+from aegis.console.hospital.pages import plans as page_plans
+from aegis.console.hospital.pages import policy as page_policy
+from aegis.console.hospital.pages import results as page_results
 from aegis.console.people import pages
 from aegis.console.window import assets
 from aegis.console.window.failures import answers_failures

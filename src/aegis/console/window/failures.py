@@ -105,8 +105,12 @@ async def _http(request: Request, error: Exception) -> Response:
 async def _invalid(request: Request, error: Exception) -> Response:
     """The field is named; what stood in it is not repeated."""
     assert isinstance(error, RequestValidationError)
-    found = [f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()]
-    return failure(request, 422, BadInput("; ".join(found)[:2000], way_out="Correct it, send again"))
+    found = [
+        f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()
+    ]
+    return failure(
+        request, 422, BadInput("; ".join(found)[:2000], way_out="Correct it, send again")
+    )
 
 
 async def _unforeseen(request: Request, error: Exception) -> Response:
@@ -115,5 +119,3 @@ async def _unforeseen(request: Request, error: Exception) -> Response:
     log.debug("failure %s", reference, exc_info=error)
     said = BadInput("an unforeseen failure", "nothing was changed by it", "Try again")
     return failure(request, 500, said, reference)
-
-

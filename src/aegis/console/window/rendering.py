@@ -41,6 +41,7 @@ class Window:
 @cache
 def environment() -> Environment:
     found = Environment(
+        auto_reload=False,
         loader=ChoiceLoader(
             [PackageLoader("aegis.console", "templates"), PackageLoader("aegis.report")]
         ),

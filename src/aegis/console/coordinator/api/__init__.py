@@ -1,0 +1,1 @@
+"""What programs ask over HTTP, and how it is described."""

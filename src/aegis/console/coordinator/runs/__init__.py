@@ -1,0 +1,1 @@
+"""The next run and the present one: planned, started, steered, agreed on."""

@@ -1,0 +1,1 @@
+"""The pages of a hospital's console, and what they show."""
