@@ -10,12 +10,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 PART ?=
 
 .PHONY: demo test check bench prove results up down clean
-.PHONY: docs reference evidence architecture notebook sbom release audit-packages
+.PHONY: docs reference evidence architecture screenshots notebook sbom release audit-packages
 
 demo: $(VENV)/.core
 	@$(BIN)/aegis demo
 
-test: $(VENV)/.all $(VENV)/.browser $(VENV)/.java $(VENV)/.prosody $(VENV)/.postgres
+test: $(VENV)/.all $(VENV)/.browser $(VENV)/.axe $(VENV)/.java $(VENV)/.prosody $(VENV)/.postgres
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(VENV)/.all
@@ -30,7 +30,7 @@ bench: $(VENV)/.all
 	$(BIN)/aegis bench engine --out benchmarks/results/engine
 	$(BIN)/aegis bench privacy --out benchmarks/results/privacy
 
-prove: $(VENV)/.all
+prove: $(VENV)/.all $(VENV)/.axe
 	@test -n "$(PART)" || { echo "Say which: make prove PART=$$(ls tests/prove | sed -n 's/^test_\(.*\)\.py$$/\1/p' | paste -sd'|' -)"; exit 2; }
 	$(BIN)/python -m pytest -m prove tests/prove/test_$(PART).py -s
 
@@ -50,6 +50,10 @@ evidence: $(VENV)/.all
 
 architecture: $(VENV)/.all $(VENV)/.browser
 	$(BIN)/python -m tools.architecture
+
+# pictures of both consoles, from real runs; needs AEGIS_DATA_DIR and Chromium
+screenshots: $(VENV)/.all $(VENV)/.browser
+	$(BIN)/python -m tools.screenshots
 
 notebook: $(VENV)/.all
 	$(BIN)/python -m tools.notebook
@@ -92,6 +96,12 @@ $(VENV)/.browser: $(VENV)/.python
 	  echo "installing Chromium for the browser tests (once) ..." && \
 	  apt-get update -qq && apt-get install -y -qq chromium >/dev/null 2>&1; } || \
 	  echo "no Chromium here: browser tests will skip"
+	@touch $@
+
+# axe-core judges the pages; it comes through npm, and without that the tests of pages skip it.
+$(VENV)/.axe: $(VENV)/.all tools/axe.py
+	@command -v npm >/dev/null 2>&1 && $(BIN)/python -m tools.axe || \
+	  echo "no axe-core here: pages are not judged by it"
 	@touch $@
 
 # Spark hospitals are tested with a real Spark, which needs Java; without it their tests skip.

@@ -176,6 +176,16 @@ def test_a_stopped_run_ends_with_the_model_so_far_and_a_second_one_follows(here)
     assert second["status"] == "completed"
 
 
+def test_a_hospital_that_refuses_the_plan_leaves_a_log_that_holds(here):
+    made(here, NAMES[:3])
+    here.make(NAMES[3], Registered("breast_cancer", share="4/4"), strict("breast_cancer"))
+    here.serve(*NAMES)
+    found = here.coordinator.wait(here.coordinator.submit(plan(federated__quorum="3")), 60)
+    assert [one["name"] for one in found["hospitals"]] == list(NAMES[:3])
+    assert found["audit_log"]["verified"], found["audit_log"]
+    assert found["audit_log"]["witnesses"] == 3
+
+
 def test_a_strict_hospital_abstains_until_a_person_approves(here):
     for name in NAMES[:3]:
         here.make(name, Registered("breast_cancer", share=f"{int(name[-2:])}/4"))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from aegis.errors import CheckFailed, DataError, RunAborted
-from aegis.events import HospitalJoined, RoundClosed, RunStarted
+from aegis.events import HospitalAbsent, HospitalJoined, RoundClosed, RunStarted
 from aegis.hospital.witness import LogWitness
 from aegis.identity.keys import SigningKey
 from aegis.messages import Absence, Refusal
@@ -298,6 +298,28 @@ def test_who_is_away_is_left_out_and_who_refuses_is_put_on_record(watched, caplo
     assert "its key" in refused[1]["reason"]
     assert watched.log.size("run") == len(watched.journal.events("run"))
     assert "does not cosign" in caplog.text
+
+
+def test_what_is_said_of_the_last_checkpoint_is_signed_too(watched):
+    honest = watched.answers
+
+    def answers(name, request):
+        if name == "b":
+            return Refusal("run", request.round, "b", "the log was forked")
+        return honest(name, request)
+
+    watched.tell(closed(1))
+    watched.answers = answers
+    note = watched.recording.finish(1)
+    kinds = [json.loads(entry.data)["event"] for entry in watched.log.entries("run")]
+    assert kinds[-1] == "WitnessRefused"
+    assert f"\n{len(kinds)}\n" in note.text
+    assert watched.cosigners() == ["a", "c"]
+
+
+def test_who_did_not_join_is_not_asked_to_cosign(watched):
+    watched.tell(HospitalAbsent("run", 0, "c", "its policy lets no such plan in"), closed(1))
+    assert sorted(watched.asked[-1]) == ["a", "b"]
 
 
 def test_a_cosignature_of_another_hospital_is_not_kept(watched):

@@ -90,6 +90,7 @@ def hospital_table(result: Mapping[str, Any]) -> Table:
     shown, note = shown_hospitals(result)
     hospitals = [mapping(h) for h in sequence(result.get("hospitals"))]
     several = result.get("classes") is not None
+    groups = _groups(result)
     return Table(
         "The shared model on each hospital’s own test patients",
         (
@@ -104,12 +105,34 @@ def hospital_table(result: Mapping[str, Any]) -> Table:
             ("Rounds", True),
             ("State", False),
         ),
-        tuple(_hospital(h, several) for h in hospitals if str(h.get("name", "unnamed")) in shown),
+        tuple(
+            _hospital(h, several, groups.get(str(h.get("name"))))
+            for h in hospitals
+            if str(h.get("name", "unnamed")) in shown
+        ),
         note,
     )
 
 
-def _hospital(hospital: Mapping[str, Any], several: bool) -> tuple[str, ...]:
+def _groups(result: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The hospitals as groups of patients, as far as fairness compared them."""
+    compared = sequence(mapping(result.get("fairness")).get("attributes"))
+    return {
+        str(mapping(group).get("group")): mapping(group)
+        for attribute in compared
+        if mapping(attribute).get("attribute") == "hospital"
+        for group in sequence(mapping(attribute).get("groups"))
+    }
+
+
+def _kept_back(group: Mapping[str, Any] | None, share: str) -> bool:
+    """Whether fairness withholds this share of the hospital: too few ill or too few well."""
+    return group is not None and number(mapping(group.get(share)).get("value")) is None
+
+
+def _hospital(
+    hospital: Mapping[str, Any], several: bool, group: Mapping[str, Any] | None
+) -> tuple[str, ...]:
     metrics = mapping(hospital.get("global"))
     n = number(hospital.get("test_examples"))
     if n is not None and n < SMALL:
@@ -122,6 +145,9 @@ def _hospital(hospital: Mapping[str, Any], several: bool) -> tuple[str, ...]:
             measured(metrics, "auc"),
             measured(metrics, "log_loss"),
         ]
+        if not several:  # from one of the two the other could be told
+            few = _kept_back(group, "found") or _kept_back(group, "false_alarms")
+            figures[1:3] = ["withheld"] * 2 if few else figures[1:3]
     rounds = number(hospital.get("rounds"))
     return (
         str(hospital.get("name", "unnamed")),

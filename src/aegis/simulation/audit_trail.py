@@ -116,7 +116,7 @@ class AuditTrail:
             version = Registry(self.home, self.journal).find(self.run)
             card = hashlib.sha256(version.text.encode()).hexdigest()
             self.recording.once(outcome(self.run, found, releases, parent, card))
-            self.recording.checkpoint(int(found["rounds"]))
+            self.recording.finish(int(found["rounds"]))
         plain = {key: value for key, value in found.items() if key != "audit_log"}
         evidence = replace(gathered(self.home, self.run, json.dumps(plain)), open=True)
         verified = verify(evidence, recount=renyi_only)

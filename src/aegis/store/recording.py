@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from aegis.errors import DataError
@@ -105,11 +105,34 @@ class Recording:
             entry = self._log.entries(self._run, after=closed[-1] - 1)[0]
             self._closed = (entry.number, entry.data)
 
+    def finish(self, round: int) -> Note:
+        """The last checkpoint of the run. Who refuses it is on record, and what is on record is
+        signed: then once more, and by those who did cosign."""
+        note = self.checkpoint(round)
+        if Checkpoint.parse(note.text).size == self._log.size(self._run):
+            return note
+        signers = {name for name, _ in note.signatures}
+        willing = {name for name, one in self._witnesses.items() if one.name in signers}
+        return self._checkpoint(round, willing, tell=False)
+
     def checkpoint(self, round: int) -> Note:
-        """Sign where the log stands, have it cosigned, and keep it."""
+        """Sign where the log stands, have it cosigned, and keep it. Who did not join the run is not
+        asked: such a hospital knows nothing of it."""
+        told = [fields for _, _, fields in self._journal.events(self._run)]
+        joined = {one["hospital"] for one in told if one["event"] == "HospitalJoined"}
+        away = {
+            one["hospital"]
+            for one in told
+            if one["event"] == "HospitalAbsent" and one["round"] == 0
+        }
+        return self._checkpoint(round, set(self._seen) - (away - joined), tell=True)
+
+    def _checkpoint(self, round: int, asked: Collection[str], *, tell: bool) -> Note:
         note = self._log.checkpoint(self._run, self._key)
         size = Checkpoint.parse(note.text).size
-        answers = dict(self._ask({n: self._request(note, n, round, size) for n in self._seen}))
+        answers = dict(
+            self._ask({n: self._request(note, n, round, size) for n in self._seen if n in asked})
+        )
         for name, answer in answers.items():
             if isinstance(answer, Cosigned) and not answer.cosignature:
                 self._seen[name] = answer.size  # it remembers another checkpoint: prove from there
@@ -137,7 +160,7 @@ class Recording:
                 log.warning("%s does not cosign the log of %s: %s", name, self._run, fault)
                 refused.append(WitnessRefused(self._run, round, name, fault))
         note = self._log.witnessed(self._run, note, good)
-        if refused:
+        if refused and tell:
             self._journal.tell(self._run, refused)
             self.catch_up()
         return note

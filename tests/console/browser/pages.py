@@ -12,7 +12,7 @@ from aegis.console.window.routes import routes_of
 # while something goes on or somebody waits.
 NO_PAGES = re.compile(
     r"/(api|client|static|live|openapi\.json|metrics|health|favicon|theme)(/|\.|$)"
-    r"|\.(csv|json|txt|yaml)$|/download/|/files/|/export|^/login|^/welcome"
+    r"|\.(csv|json|txt|yaml|\{kind\})$|/download/|/files/|/export|^/login|^/welcome"
     r"|^/account/second-factor$|^/training/stop$"
 )
 

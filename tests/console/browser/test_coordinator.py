@@ -96,6 +96,8 @@ def test_everything_at_the_coordinators_window(own_home):
             rita = Eyes.opened(browser, base, 1440)
             log_in(rita, "rita")
             a_run_is_started_watched_and_stopped(rita, home.home)
+            assert rita.faults == []
+            rita.close()
             root.page.goto(base + "/")
             connection = root.page.locator("#connection")
             until(lambda: connection.text_content() == "Live")
@@ -103,7 +105,6 @@ def test_everything_at_the_coordinators_window(own_home):
         port = int(base.rpartition(":")[2])
         with served(coordinator_window(home.home), port):
             until(lambda: connection.text_content() == "Live")
-        assert rita.faults == []
     if not AXE.exists():
         pytest.skip("all but axe holds; axe-core is not here: make .venv/.axe")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aegis.console.hospital.opening import hospital_window
+from aegis.console.people.roles import Role
 from aegis.plan import load_plan
 from tests.console.browser.browsing import (
     AXE,
@@ -33,7 +34,11 @@ def test_everything_at_a_hospitals_window(north, tmp_path):  # noqa: F811
     bad.write_text(BAD)
     with served(window) as base, chromium_started() as browser:
         eyes = Eyes.opened(browser, base, 1440)
-        first_login(eyes, window.door.accounts.first_admin_link(), "ana")
+        first_login(eyes, window.door.accounts.first_admin_link(), "root")
+        roles = [Role.HOSPITAL_OPERATOR, Role.PRIVACY_OFFICER, Role.ADMIN]
+        link = window.door.accounts.add("ana", roles, "root")
+        eyes.page.context.clear_cookies()
+        first_login(eyes, link, "ana")
         page = eyes.page
 
         def upload(path):

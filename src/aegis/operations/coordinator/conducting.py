@@ -169,7 +169,7 @@ class Conducting:
             digest = hashlib.sha256(version.text.encode()).hexdigest()
             parent = first_model(audit_log, name) if plan.model.start is not None else ""
             recording.once(outcome(name, found, releases, parent, digest))
-            recording.checkpoint(int(found["rounds"]))
+            recording.finish(int(found["rounds"]))
         found |= self._verified(found, name)
         folder = self.office.home.results(name)
         write_files(found, plan, folder)
