@@ -86,7 +86,7 @@ $(VENV)/.python:
 
 $(VENV)/.core: $(VENV)/.python pyproject.toml
 	@echo "installing the core (once) ..."
-	@$(PIP) install -e ".[serve]"
+	@$(PIP) install --no-compile -e ".[serve]"
 	@touch $@
 
 # Pages are tested in a real browser; without one, and without the right to install it, they skip.
@@ -133,6 +133,6 @@ $(VENV)/.prosody: $(VENV)/.python
 
 $(VENV)/.all: $(VENV)/.python pyproject.toml
 	@echo "installing everything the tests need (once) ..."
-	@$(PIP) install -e ".[dev,serve,spark,postgres,torch,simulation,xmpp,mlflow-server,s3]"
+	@$(PIP) install --no-compile -e ".[dev,serve,spark,postgres,torch,simulation,xmpp,mlflow-server,s3]"
 	@$(PIP) install --no-deps byzfl==0.0.11 || echo "no ByzFL here: its comparison will skip"
 	@touch $@ $(VENV)/.core

@@ -14,8 +14,8 @@ from tools.vendor import Mismatch, packed, taken
 PACKAGE = {
     "name": "axe-core",
     "version": "4.14.1",
-    "integrity": "sha512-FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe"
-    "37OgudVGtQ==",
+    "integrity": "sha512-FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNt"
+    "uFooJpZe37OgudVGtQ==",
     "files": [{"source": "axe.min.js", "file": "axe.min.js"}],
 }
 

@@ -43,7 +43,8 @@ MOST_REQUESTS, MOST_ELEMENTS = 8, 1500
 
 WATCH = """
 window.blocked = [];
-addEventListener("securitypolicyviolation", (e) => blocked.push(e.violatedDirective + " " + e.blockedURI));
+addEventListener("securitypolicyviolation", (e) =>
+  blocked.push(e.violatedDirective + " " + e.blockedURI));
 """
 LOOK = """() => ({
   blocked: window.blocked,
@@ -101,10 +102,15 @@ class Eyes:
         page = context.new_page()
         found = cls(page, base)
         page.add_init_script(WATCH)
-        page.on("request", lambda request: found._asked.append(request.url))
+        page.on("request", found._ask)
         page.on("console", lambda message: found._heard(message))
         page.on("pageerror", lambda error: found._said.append(str(error)))
         return found
+
+    def _ask(self, request: Any) -> None:
+        if request.is_navigation_request() and not request.redirected_from:
+            self._asked.clear()  # from here on it is this page that asks
+        self._asked.append(request.url)
 
     def _heard(self, message: Any) -> None:
         if message.type in ("error", "warning"):
@@ -118,8 +124,7 @@ class Eyes:
 
     def visit(self, path: str, *, status: tuple[int, ...] = (200,), judge: bool = True) -> None:
         """Go there and look; what is wrong is added to ``faults``."""
-        self.page.wait_for_load_state("load")  # what the last page asks is not this one's
-        self._asked.clear()
+        self.page.wait_for_load_state("load")
         self._said.clear()
         answer = self.page.goto(self.base + path, wait_until="load")
         if answer.status not in status:
@@ -159,7 +164,6 @@ class Eyes:
         if judge and AXE.exists():
             wrong += self.judge()
         self.faults += [f"{path} at {width}: {one}" for one in wrong]
-        self._asked.clear()
         self._said.clear()
 
     def judge(self) -> list[str]:

@@ -44,7 +44,8 @@ TELL = """() => {
     const last = shown[shown.length - 1];
     if (!last || last[0] !== said) shown.push([said, Date.now()]);
   };
-  new MutationObserver(look).observe(document.body, {subtree: true, childList: true, characterData: true});
+  const whatever = {subtree: true, childList: true, characterData: true};
+  new MutationObserver(look).observe(document.body, whatever);
   look();
 }"""
 
