@@ -6,12 +6,16 @@ width and one theme; a case that was cut off goes on where it stopped.
 
 from __future__ import annotations
 
+import hashlib
 import statistics
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 
+import aegis.console
+import aegis.report
 from aegis.console.coordinator.opening import coordinator_window
 from aegis.console.hospital.opening import hospital_window
 from aegis.console.people.roles import Role
@@ -52,6 +56,19 @@ FOCUSED = """() => {
 }"""
 
 
+def _looks() -> str:
+    """A digest of templates, styles and scripts: a figure counts for these, too."""
+    digest = hashlib.sha256()
+    for package in (aegis.console, aegis.report):
+        for path in sorted(Path(package.__file__).parent.rglob("*")):
+            if path.suffix in (".html", ".css", ".js"):
+                digest.update(path.read_bytes())
+    return digest.hexdigest()[:8]
+
+
+LOOKS = _looks()
+
+
 @pytest.fixture(scope="module")
 def coordinator(finished_home, tmp_path_factory):  # noqa: F811
     """The address of the window on two finished runs, its pages, and a login for each role."""
@@ -60,7 +77,7 @@ def coordinator(finished_home, tmp_path_factory):  # noqa: F811
     root = tmp_path_factory.mktemp("pages") / "data"
     shutil.copytree(finished_home.home.root, root)
     window = coordinator_window(Home(root))
-    people(window, Role)
+    people(window, Role, "hospital_01")
     filled = {
         "run": finished_home.open, "log": finished_home.open, "number": "1", "entry": "1",
         "version": "v2", "round": "1", "hospital": "hospital_01", "name": "hospital_01",
@@ -80,10 +97,11 @@ def browser():
         yield found
 
 
-def people(window, roles):
-    """Each role's person is named after it."""
+def people(window, roles, hospital=None):
+    """Each role's person is named after it; ``hospital`` is the operator's."""
     for role in roles:
-        link = window.door.accounts.add(role.value, [role], "a proof")
+        of = hospital if role is Role.HOSPITAL_OPERATOR else None
+        link = window.door.accounts.add(role.value, [role], "a proof", of)
         window.door.accounts.welcome(link, "", PASSWORD)
 
 
@@ -109,7 +127,7 @@ def looked_at(browser, base, pages, role, width, theme):
 def test_the_coordinators_pages_hold(coordinator, browser, measured, role, width, theme):
     base, pages = coordinator
     found = measured(
-        f"coordinator {role.value} {width} {theme}",
+        f"{LOOKS} coordinator {role.value} {width} {theme}",
         lambda: looked_at(browser, base, pages, role, width, theme),
     )
     print(found)
@@ -128,7 +146,7 @@ def test_a_hospitals_pages_hold(north, browser, measured, role, width, theme):  
         with served(window) as base:
             return looked_at(browser, base, pages, role, width, theme)
 
-    found = measured(f"hospital {role.value} {width} {theme}", how)
+    found = measured(f"{LOOKS} hospital {role.value} {width} {theme}", how)
     print(found)
     assert found["faults"] == []
 
@@ -148,7 +166,7 @@ def test_text_of_twice_the_size_fits(coordinator, browser, measured, width):
                     wide.append(f"{path}: {over} px")
         return wide
 
-    assert measured(f"200 % at {width}", how) == []
+    assert measured(f"{LOOKS} 200 % at {width}", how) == []
 
 
 def test_paper_is_white_whatever_the_screen(coordinator, browser, measured):
@@ -164,7 +182,7 @@ def test_paper_is_white_whatever_the_screen(coordinator, browser, measured):
                 eyes.page.emulate_media(media="screen", color_scheme="dark")
         return grounds
 
-    found = measured("print from dark", how)
+    found = measured(f"{LOOKS} print from dark", how)
     assert set(found.values()) == {"rgb(255, 255, 255)"}
 
 
@@ -183,7 +201,7 @@ def test_the_first_stop_of_the_tab_key_is_the_way_past_the_menu(coordinator, bro
                 stops[path] = [seen[0][0], list(dict.fromkeys(place for _, place in seen))]
         return stops
 
-    for path, (first, places) in measured("tab", how).items():
+    for path, (first, places) in measured(f"{LOOKS} tab", how).items():
         assert first == "skip", path
         assert places[:2] == ["BODY", "HEADER"], path
         assert places[2:3] in ([], ["MAIN"], ["FOOTER"]), path
@@ -206,7 +224,7 @@ def test_fifty_hospitals_and_a_thousand_runs_are_no_heavier(own_home, browser, m
                 eyes.visit(path)
             return {"faults": eyes.faults, "heaviest": eyes.weighs}
 
-    found = measured("many", how)
+    found = measured(f"{LOOKS} many", how)
     print(found)
     assert found["faults"] == []
 
@@ -223,7 +241,7 @@ def test_half_of_the_pages_paint_within_eight_tenths_of_a_second(coordinator, br
                 found[path] = eyes.page.evaluate(PAINTED)
         return found
 
-    painted = [one for one in measured("painted", how).values() if one is not None]
+    painted = [one for one in measured(f"{LOOKS} painted", how).values() if one is not None]
     print("first contentful paint, ms: p50", statistics.median(painted), "worst", max(painted))
     assert len(painted) >= 15
     assert statistics.median(painted) <= 800

@@ -25,6 +25,7 @@ from aegis.transport.carrier import Trust
 
 PATIENCE_S = 10.0
 MOST_CONNECTIONS, MOST_UNFINISHED = 800, 100
+_STREAM = b"text/event-stream; charset=utf-8"
 
 
 class _Impatient(H11Protocol):
@@ -94,8 +95,9 @@ class Listening:
             assert trust.own is not None
             tls = {"ssl_certfile": str(trust.own), "ssl_keyfile": str(trust.own)}
         self.scheme = "http" if trust is None else "https"
+        self._app, self._streams = app, set[asyncio.Task[Any]]()
         config = uvicorn.Config(
-            app,
+            self._answer,
             http=type("_ImpatientHere", (_Impatient,), {"unfinished": {}}),
             ws="none",
             lifespan="off",
@@ -108,6 +110,7 @@ class Listening:
             server_header=False,
             proxy_headers=False,  # where a client is, it does not say itself
             date_header=False,
+            interface="asgi3",
             **tls,
         )
         self._server = uvicorn.Server(config)
@@ -116,6 +119,25 @@ class Listening:
     @property
     def url(self) -> str:
         return f"{self.scheme}://{self.host}:{self.port}"
+
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+        """A stream would go on for ever: it is ended when the port closes."""
+        task = asyncio.current_task()
+        assert task is not None
+
+        async def sending(message: Any) -> None:
+            if (b"content-type", _STREAM) in message.get("headers", ()):
+                self._streams.add(task)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sending)
+        except asyncio.CancelledError:
+            if task not in self._streams or not self._server.should_exit:
+                raise
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            self._streams.discard(task)
 
     def _run(self) -> None:
         self._server.run(sockets=[self._socket])
@@ -132,6 +154,8 @@ class Listening:
 
     def __exit__(self, *error: object) -> None:
         self._server.should_exit = True
+        for task in list(self._streams):
+            task.get_loop().call_soon_threadsafe(task.cancel)
         self._thread.join(timeout=10)
         self._socket.close()
 

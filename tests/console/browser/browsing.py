@@ -103,14 +103,19 @@ class Eyes:
         found = cls(page, base)
         page.add_init_script(WATCH)
         page.on("request", found._ask)
+        page.on("framenavigated", found._arrived)
         page.on("console", lambda message: found._heard(message))
         page.on("pageerror", lambda error: found._said.append(str(error)))
         return found
 
+    def _arrived(self, frame: Any) -> None:
+        self._asked[:] = [frame.url]  # what the last page asked to the end is not this one's
+
     def _ask(self, request: Any) -> None:
-        if request.is_navigation_request() and not request.redirected_from:
-            self._asked.clear()  # from here on it is this page that asks
-        self._asked.append(request.url)
+        if not request.url.startswith(("data:", "blob:")):
+            self._asked.append(request.url)
+            if urlsplit(request.url).netloc != urlsplit(self.base).netloc:
+                self.faults.append(f"asked {request.url}")
 
     def _heard(self, message: Any) -> None:
         if message.type in ("error", "warning"):
@@ -138,12 +143,10 @@ class Eyes:
         """At the page that is open; ``html`` is what it weighed."""
         width = self.page.viewport_size["width"]
         found = self.page.evaluate(LOOK)
-        asked = [url for url in self._asked if not url.startswith(("data:", "blob:"))]
-        away = [url for url in asked if urlsplit(url).netloc != urlsplit(self.base).netloc]
+        asked = self._asked
         css, js = _weight(asked, ".css"), _weight(asked, ".js")
         explores = any("uplot" in url for url in asked)
         wrong = [f"blocked {one}" for one in found["blocked"]]
-        wrong += [f"asked {url}" for url in away]
         wrong += [f"said {text}" for text in self._said]
         if found["wide"] > 0:
             wrong.append(f"{found['wide']} px too wide")
