@@ -3,7 +3,9 @@
     AegisError                  exit
     ├── BadInput                   2   what was handed in cannot be used; nothing was changed
     │   ├── PlanError                  the plan; lists every fault at once
+    │   │   └── Unsound                    the next plan of a console; each fault with its key
     │   ├── DataError                  a data file or a table
+    │   ├── NotFound                   nothing of that name, or not for whoever asks
     │   └── MissingExtra               an optional library is not installed
     ├── RunAborted                 3   a run that began cannot go on; its journal is kept
     │   ├── NothingLearned             no finite step follows from what was returned

@@ -47,8 +47,8 @@ def test_a_token_made_by_hand_with_our_key_is_taken(door):
 NOW = int(time.time())
 BAD = {
     "expired": {"exp": NOW - 1},
-    "not yet": {"nbf": NOW + 600},
-    "made in the future": {"iat": NOW + 600},
+    "not yet": {"nbf": NOW + 86400},
+    "made in the future": {"iat": NOW + 86400},
     "of another console": {"aud": "aegis north"},
     "of several consoles": {"aud": ["aegis coordinator", "aegis north"]},
     "of another issuer": {"iss": "mallory"},
