@@ -14,6 +14,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, Any, TypeAlias
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -92,7 +93,7 @@ class Stream:
                 async with self._told:
                     try:
                         await asyncio.wait_for(
-                            self._told.wait_for(lambda last=sent: topic.frame[0] not in (0, last)),
+                            self._told.wait_for(partial(_newer, topic, sent)),
                             HEARTBEAT_S,
                         )
                     except TimeoutError:
@@ -143,6 +144,10 @@ class Stream:
         )
         topic.frame = (topic.frame[0] + 1, text[:MOST_FRAME])
         return True
+
+
+def _newer(topic: _Topic, sent: int) -> bool:
+    return topic.frame[0] not in (0, sent)
 
 
 def moment(desk: Desk, run: str | None) -> str:
