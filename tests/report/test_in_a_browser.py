@@ -2,28 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
 from aegis.report.html import html_report
+from tests.chromium import CHROMIUM, COMPLAINTS, FLAGS
 from tests.report.findings import with_findings
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-COMPLAINTS = """
-window.complaints = [];
-document.addEventListener("securitypolicyviolation", e => complaints.push(e.violatedDirective));
-"""
 
 pytestmark = [
     pytest.mark.engine,

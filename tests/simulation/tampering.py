@@ -22,12 +22,12 @@ from aegis import run
 from aegis.hospital.chain import Row
 from aegis.identity.keys import SigningKey
 from aegis.plan import load_plan
-from aegis.simulation.audit_trail import coordinator_key
 from aegis.simulation.evidence import gathered
 from aegis.simulation.evidence_file import exported, imported
 from aegis.store.audit_log import Entry, canonical
 from aegis.store.checkpoint import Checkpoint, digest
 from aegis.store.evidence import Evidence, LedgerFile
+from aegis.store.handing_over import coordinator_key
 from aegis.store.home import Home
 from aegis.store.merkle import Tree, leaf_hash
 from aegis.store.note import Note, signed

@@ -75,10 +75,10 @@ def export(
     import hashlib
 
     from aegis.events import Exported
-    from aegis.simulation.audit_trail import coordinator_key
     from aegis.simulation.evidence import gathered
     from aegis.simulation.evidence_file import exported
     from aegis.store.audit_log import AuditLog
+    from aegis.store.handing_over import coordinator_key
     from aegis.store.home import Home, write_whole
     from aegis.store.outcome import enter_own
 

@@ -75,9 +75,8 @@ def rotate(
     """New keys, announced in the name of the old ones; the old ones are gone afterwards."""
     from aegis.errors import BadInput
     from aegis.identity.registrar import AUTHORITY
-    from aegis.simulation.audit_trail import COORDINATOR
     from aegis.simulation.key_records import check_nothing_runs, record_members
-    from aegis.store.handing_over import hand_over
+    from aegis.store.handing_over import COORDINATOR, hand_over
     from aegis.store.home import Home
 
     if (name is None) == (accept is None):

@@ -99,8 +99,8 @@ def _person(home: Home, name: str) -> Person:
 
 
 def _telling(home: Home) -> Telling:
-    from aegis.simulation.audit_trail import coordinator_key
     from aegis.store.audit_log import AuditLog
+    from aegis.store.handing_over import coordinator_key
     from aegis.store.outcome import enter_own
 
     def tell(event: ModelPromoted) -> None:

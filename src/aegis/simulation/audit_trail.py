@@ -12,19 +12,16 @@ import contextlib
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Mapping, Sized
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from aegis.errors import AegisError, BadInput
+from aegis.errors import AegisError
 from aegis.events import (
     Listener,
 )
 from aegis.hospital.witness import LogWitness, SqliteSightings
-from aegis.identity.identity import Identity
-from aegis.identity.keyfile import Keys
 from aegis.identity.keys import SigningKey
 from aegis.messages import Refusal
 from aegis.messages.witness import Cosigned, Witness
@@ -32,7 +29,7 @@ from aegis.plan import Plan
 from aegis.simulation.evidence import gathered
 from aegis.simulation.seals import keys_of_run, simulated_keys
 from aegis.store.audit_log import AuditLog
-from aegis.store.handing_over import hand_over
+from aegis.store.handing_over import coordinator_key
 from aegis.store.home import Home
 from aegis.store.journal import Journal
 from aegis.store.outcome import closed, first_model, outcome, sealed
@@ -44,7 +41,6 @@ from aegis.store.verification import verify
 log = logging.getLogger("aegis")
 
 FEW, MOST_WITNESSES = 50, 16
-COORDINATOR = "coordinator"
 
 
 @dataclass
@@ -150,23 +146,6 @@ class AuditTrail:
     def __exit__(self, *error: object) -> None:
         self.log.close()
         self.sightings.close()
-
-
-def coordinator_key(home: Home) -> SigningKey:
-    """The key of this data root's coordinator, new where there is none."""
-    keys = Keys(home.keys)
-    if not keys.path(COORDINATOR).exists():
-        keys.write(Identity.generate(COORDINATOR))
-    try:
-        identity = keys.read(COORDINATOR, os.environ.get("AEGIS_KEY_PASSPHRASE") or None)
-    except BadInput as error:
-        raise BadInput(
-            f"the coordinator's key cannot be used here: {error.value}",
-            error.need,
-            f"{error.way_out or 'It signs the audit log'}; or simulate in another AEGIS_HOME",
-        ) from error
-    hand_over(home.audit_log, identity)
-    return identity.signing
 
 
 def _cosigned(witness: LogWitness, request: Witness) -> Cosigned | Refusal:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from aegis.errors import BadInput
 from aegis.events import ConfigChanged
 from aegis.identity.membership import Membership
-from aegis.simulation.audit_trail import COORDINATOR, coordinator_key
 from aegis.states import Failed, Terminated
 from aegis.store.audit_log import AuditLog
+from aegis.store.handing_over import COORDINATOR, coordinator_key
 from aegis.store.home import Home
 from aegis.store.journal import Journal
 from aegis.store.outcome import enter_own

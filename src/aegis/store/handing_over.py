@@ -7,12 +7,19 @@ kept from being entered is entered the next time.
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
+from aegis.errors import BadInput
 from aegis.events import Event, KeyChanged
 from aegis.identity.identity import Identity
+from aegis.identity.keyfile import Keys
+from aegis.identity.keys import SigningKey
 from aegis.store.audit_log import AuditLog
 from aegis.store.checkpoint import OWN
+from aegis.store.home import Home
+
+COORDINATOR = "coordinator"
 
 
 def hand_over(path: Path, identity: Identity) -> int:
@@ -46,3 +53,20 @@ def _held(log: AuditLog) -> str:
         elif fields["event"] == "KeyChanged" and not fields["name"]:
             held = fields["after"]
     return held
+
+
+def coordinator_key(home: Home) -> SigningKey:
+    """The key of this data root's coordinator, new where there is none."""
+    keys = Keys(home.keys)
+    if not keys.path(COORDINATOR).exists():
+        keys.write(Identity.generate(COORDINATOR))
+    try:
+        identity = keys.read(COORDINATOR, os.environ.get("AEGIS_KEY_PASSPHRASE") or None)
+    except BadInput as error:
+        raise BadInput(
+            f"the coordinator's key cannot be used here: {error.value}",
+            error.need,
+            f"{error.way_out or 'It signs the audit log'}; or set another AEGIS_HOME",
+        ) from error
+    hand_over(home.audit_log, identity)
+    return identity.signing

@@ -13,24 +13,8 @@ import uvicorn
 
 from aegis.console.coordinator.app import coordinator_app
 from aegis.console.coordinator.desk import Desk
-from aegis.report.pdf import chromium
+from tests.chromium import CHROMIUM, COMPLAINTS, FLAGS
 from tests.console.asking import Asking
-
-CHROMIUM = chromium()
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-COMPLAINTS = """
-window.complaints = [];
-document.addEventListener("securitypolicyviolation", e => complaints.push(e.violatedDirective));
-"""
 
 pytestmark = [
     pytest.mark.engine,
