@@ -8,6 +8,8 @@ else
 endif
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 PART ?=
+# Modules are compiled once, not at every start of every process.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test check bench prove results up down clean
 .PHONY: docs reference evidence architecture screenshots notebook sbom release audit-packages

@@ -78,7 +78,7 @@ The model takes rows as they stand in a hospital's table, and says where it had 
     """import warnings
 
 model = aegis.load(result.files["model"])
-patient = {name: 0.5 for name in model.feature_names_in_}
+patient = dict.fromkeys(model.feature_names_in_, 0.5)
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # 0.5 lies outside the range of several columns
     print(model.positive, model.predict_proba([patient]).shape)""",

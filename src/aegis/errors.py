@@ -5,6 +5,7 @@
     │   ├── PlanError                  the plan; lists every fault at once
     │   │   └── Unsound                    the next plan of a console; each fault with its key
     │   ├── DataError                  a data file or a table
+    │   ├── Misfit                     rows typed into a page; each fault with its field
     │   ├── NotFound                   nothing of that name, or not for whoever asks
     │   └── MissingExtra               an optional library is not installed
     ├── RunAborted                 3   a run that began cannot go on; its journal is kept

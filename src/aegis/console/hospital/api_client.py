@@ -40,7 +40,7 @@ from aegis.plan import Plan
 
 router = APIRouter(prefix="/client", tags=["client"])
 LONGEST_WAIT_S = 600.0
-OWN_MODEL = "own/model.npz"
+OWN_MODEL = "own/model.safetensors"
 
 
 @router.post("/upload-data/", summary="Take a table in; rows stay here")

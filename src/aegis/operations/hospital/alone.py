@@ -9,7 +9,6 @@ nothing of it leaves, so there is nothing to hide.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -19,9 +18,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from aegis.coordinator.steps import Study
 from aegis.errors import BadInput, DataError
 from aegis.evaluation.histogram import score
@@ -30,7 +26,7 @@ from aegis.events import Event, RoundClosed
 from aegis.hospital.decisions import Decisions
 from aegis.hospital.node import Node
 from aegis.hospital.site import Site
-from aegis.identity.keyfile import write_private
+from aegis.operations.hospital import kept
 from aegis.operations.hospital.folder import HospitalFolder
 from aegis.operations.hospital.received import Received, received
 from aegis.operations.hospital.rows import site
@@ -70,8 +66,8 @@ class Own:
     @property
     def best_accuracy(self) -> float | None:
         """On validation rows, in the round that was kept."""
-        kept = (one for one in self.history if one["round"] == self.best_round)
-        return next((one["val_accuracy"] for one in kept), None)
+        best = (one for one in self.history if one["round"] == self.best_round)
+        return next((one["val_accuracy"] for one in best), None)
 
 
 @dataclass(frozen=True)
@@ -179,7 +175,7 @@ def train_alone(
         round(time.monotonic() - began, 3),
         model_sha256(model, progress.weights),
     )
-    _keep(folder, found, released(progress))
+    kept.keep(path_of(folder), asdict(found), released(progress))
     return found
 
 
@@ -189,10 +185,9 @@ def own_model(folder: HospitalFolder) -> Own | None:
     if not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as file:
-            said = json.loads(bytes(file["meta"]))
+        said = kept.document_of(path)
         return Own(**{**said, "history": tuple(said["history"])})
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (DataError, KeyError, TypeError) as error:
         raise DataError(f"{path} cannot be read as a model", "Train again") from error
 
 
@@ -230,14 +225,5 @@ def site_here(folder: HospitalFolder, plan: Plan) -> Site:
     return site(folder.name, replace(folder.registered, engine="numpy"), plan)
 
 
-def _keep(folder: HospitalFolder, own: Own, weights: NDArray[np.floating]) -> None:
-    buffer = io.BytesIO()
-    text = np.frombuffer(json.dumps(asdict(own), allow_nan=False).encode(), dtype=np.uint8)
-    np.savez(buffer, meta=text, weights=weights)
-    path = path_of(folder)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_private(path, buffer.getvalue(), replace=True)
-
-
 def path_of(folder: HospitalFolder) -> Path:
-    return folder.root / FOLDER / "model.npz"
+    return folder.root / FOLDER / f"model{kept.SUFFIX}"

@@ -22,6 +22,7 @@ from aegis.evaluation.intervals import interval
 from aegis.evaluation.metrics import metrics
 from aegis.hospital.node import Node
 from aegis.hospital.site import Site
+from aegis.operations.hospital import kept
 from aegis.operations.hospital.alone import (
     Own,
     Shared,
@@ -63,8 +64,7 @@ def judge_own(folder: HospitalFolder, own: Own, plan: Plan | None = None) -> Jud
             "Train alone again",
         )
     study = Study(own.plan, (rows := site_here(folder, wanted)).schema)
-    with np.load(path_of(folder), allow_pickle=False) as file:
-        weights = file["weights"]
+    weights = kept.weights_of(path_of(folder))
     return _judged(Fitted(study, own.preparation, weights), rows.test, own.sha256)
 
 
@@ -93,8 +93,7 @@ def fitted_shared(folder: HospitalFolder, shared: Shared) -> tuple[Fitted, Site,
 
 def fitted_own(folder: HospitalFolder, own: Own) -> tuple[Fitted, Site, str]:
     rows = site_here(folder, own.plan)
-    with np.load(path_of(folder), allow_pickle=False) as file:
-        weights = file["weights"]
+    weights = kept.weights_of(path_of(folder))
     return Fitted(Study(own.plan, rows.schema), own.preparation, weights), rows, own.sha256
 
 

@@ -7,23 +7,20 @@ once the node has taken the request: a model that the node refused was never thi
 
 from __future__ import annotations
 
-import io
-import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aegis.errors import AegisError, DataError
-from aegis.identity.keyfile import write_private
 from aegis.messages import Evaluate, Refusal, Reply, Request, Train
 from aegis.messages.stages import Mask
+from aegis.operations.hospital import kept
 from aegis.operations.hospital.folder import HospitalFolder
 
 MOST_RUNS = 5
@@ -72,12 +69,8 @@ def keep(folder: HospitalFolder, asked: Train | Evaluate) -> None:
         now,
         tuple(sorted(rounds.items()))[-MOST_ROUNDS:],
     )
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    buffer = io.BytesIO()
-    text = np.frombuffer(json.dumps(asdict(found)).encode(), dtype=np.uint8)
-    np.savez(buffer, meta=text, weights=np.asarray(asked.weights))
-    write_private(path, buffer.getvalue(), replace=True)
-    for older in sorted(path.parent.glob("*.npz"), key=os.path.getmtime)[:-MOST_RUNS]:
+    kept.keep(path, asdict(found), np.asarray(asked.weights))
+    for older in sorted(path.parent.glob(f"*{kept.SUFFIX}"), key=os.path.getmtime)[:-MOST_RUNS]:
         older.unlink(missing_ok=True)
 
 
@@ -85,7 +78,7 @@ def received(folder: HospitalFolder) -> list[Received]:
     """The latest first; files that cannot be read are left out."""
 
     def readable() -> Iterator[Received]:
-        for path in (folder.root / FOLDER).glob("*.npz"):
+        for path in (folder.root / FOLDER).glob(f"*{kept.SUFFIX}"):
             with suppress(DataError):
                 yield _meta(path)
 
@@ -94,28 +87,19 @@ def received(folder: HospitalFolder) -> list[Received]:
 
 def weights_of(folder: HospitalFolder, found: Received) -> NDArray[np.floating]:
     """Raises ``DataError`` where they are not there any more."""
-    path = _path(folder, found.run)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            weights: NDArray[np.floating] = file["weights"]
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(
-            f"{path} cannot be read as a model", "it is kept again next round"
-        ) from error
-    return weights
+    return kept.weights_of(_path(folder, found.run))
 
 
 def _path(folder: HospitalFolder, run: str) -> Path:
     from hashlib import sha256
 
-    return folder.root / FOLDER / f"{sha256(run.encode()).hexdigest()[:24]}.npz"
+    return folder.root / FOLDER / f"{sha256(run.encode()).hexdigest()[:24]}{kept.SUFFIX}"
 
 
 def _meta(path: Path) -> Received:
+    said = kept.document_of(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            said: Mapping[str, Any] = json.loads(bytes(file["meta"]))
         rounds = tuple((int(number), str(time)) for number, time in said["rounds"])
         return Received(**{**said, "rounds": rounds})
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} cannot be read as a model") from error
