@@ -1,7 +1,7 @@
 """All commands in one place, and the one place where errors leave the program.
 
-Only typer is loaded here; every command imports what it needs when it runs, so that ``--help``
-answers at once and the tabular path never loads PyTorch.
+Only typer is loaded here; a command's module is loaded when it is asked for, and imports what it
+needs when it runs, so that ``--help`` answers at once and the tabular path never loads PyTorch.
 """
 
 from __future__ import annotations
@@ -9,34 +9,14 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import sqlite3
 import sys
 from typing import Any
 
 import typer
 
-from aegis.cli import (
-    attack,
-    audit,
-    backup,
-    bench,
-    ca,
-    console,
-    coordinator,
-    data,
-    demo,
-    doctor,
-    experiments,
-    hospital,
-    keys,
-    models,
-    people,
-    plan,
-    query,
-    report,
-    run,
-    tracking,
-)
+from aegis.cli.commands import Commands
 
 # What a mistyped command line raises. Older typer takes it from click, newer carries its own click;
 # in both it is the parent of BadParameter.
@@ -44,6 +24,7 @@ _USAGE: Any = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
     name="aegis",
+    cls=Commands,
     help=(
         "Hospitals train one diagnostic model together; no patient row leaves any of them.\n\n"
         "Not medical software. Not independently audited."
@@ -55,27 +36,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-demo.register(app)
-run.register(app)
-plan.register(app)
-query.register(app)
-report.register(app)
-models.register(app)
-experiments.register(app)
-backup.register(app)
-tracking.register(app)
-audit.register(app)
-coordinator.register(app)
-console.register(app)
-hospital.register(app)
-keys.register(app)
-people.register(app)
-ca.register(app)
-attack.register(app)
-data.register(app)
-bench.register(app)
-doctor.register(app)
 
 
 def _version(wanted: bool) -> None:
@@ -108,8 +68,9 @@ def run_command(argv: list[str]) -> int:
     except _USAGE as error:
         context = getattr(error, "ctx", None)
         hint = f"See: {context.command_path} --help" if context else "See: aegis --help"
-        message = error.format_message()
-        return _told(f"{message.rstrip('.')}. {hint}", 2, _plain(message, hint), as_json)
+        message = _said_once(error.format_message())
+        stop = "" if message.endswith("?") else "."
+        return _told(f"{message}{stop} {hint}", 2, _plain(message, hint), as_json)
     except typer.Exit as ended:
         return int(ended.exit_code)
     except (KeyboardInterrupt, typer.Abort):
@@ -125,6 +86,11 @@ def run_command(argv: list[str]) -> int:
         message = f"the disk does not take what is to be written ({error})"
         hint = "Check the disk; what was saved is kept, and aegis run --resume RUN goes on from it"
         return _told(f"{message}. {hint}", 3, _plain(message, hint), as_json)
+
+
+def _said_once(message: str) -> str:
+    """Click and typer each add the nearest command; which of them do depends on their versions."""
+    return re.sub(r"(Did you mean [^?]*\?)( \1)+", r"\1", message).rstrip(".")
 
 
 def _of_the_disk(error: OSError | sqlite3.OperationalError) -> bool:
