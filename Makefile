@@ -49,6 +49,8 @@ reference: $(VENV)/.all
 
 evidence: $(VENV)/.all
 	$(BIN)/python -m tools.evidence
+	$(BIN)/python -m tools.faults
+	$(BIN)/python -m tools.scale
 
 architecture: $(VENV)/.all $(VENV)/.browser
 	$(BIN)/python -m tools.architecture

@@ -1,6 +1,6 @@
 """Values survive the road; damaged bytes never become a half-built value."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -63,3 +63,26 @@ def test_only_the_named_classes_are_built():
 def test_what_has_no_meaning_on_the_road_does_not_travel():
     with pytest.raises(TypeError, match="does not travel"):
         codec.dumps(messages.Refusal("run", 0, "a", object()))  # type: ignore[arg-type]
+
+
+def test_a_digest_is_the_same_on_both_sides_and_another_for_whatever_differs():
+    words = {"ward": ("north", "south")}
+    asked = messages.Statistics("run", "plan", words, 240, 4)
+    taught = messages.Train("run", "plan", 1, np.arange(4.0), 0.5, 240, 4, "text")
+    for value in (asked, taught):
+        back = codec.loads(codec.dumps(value, salt=b"salt"), (type(value),))
+        assert codec.sha256(back) == codec.sha256(value)
+    others = [
+        asked,
+        replace(asked, vocabulary={"ward": ("northsouth",)}),
+        replace(asked, vocabulary=None),
+        taught,
+        replace(taught, weights=np.arange(4.0, dtype=np.float32)),
+        replace(taught, weights=np.array([0.0, 1.0, 2.0, 3.5])),
+        replace(taught, weights=np.arange(3.0)),
+        replace(taught, control=np.arange(4.0)),
+        replace(taught, learning_rate=0.25),
+        replace(taught, total_examples=239),
+        replace(taught, round=2),
+    ]
+    assert len({codec.sha256(one) for one in others}) == len(others)

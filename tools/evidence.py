@@ -153,6 +153,13 @@ BENCHES = (
     ),
 )
 
+# What holds however large or long a run becomes: at most so much.
+GROWTH = (
+    ("scale", "Growth", "aegis bench scale --out benchmarks/results/scale"),
+    ("scaling", "Large federations in one process", "make prove PART=scale"),
+    ("soak", "Long runs in which something always goes wrong", "make prove PART=soak"),
+)
+
 
 def read(name: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
@@ -173,6 +180,11 @@ def measured(name: str) -> str:
         met = one.get("met", value >= wanted)
         rows.append((one["what"], figure(value), figure(wanted), "met" if met else "missed"))
     return table(("What", "Measured", "Wanted", ""), rows)
+
+
+def made(name: str, title: str, command: str) -> list[str]:
+    problem = f": {read(name)['problem']}" if "problem" in read(name) else ""
+    return [f"### {title}", f"Made by `{command}`{problem}.", measured(name)]
 
 
 def curve() -> str:
@@ -237,8 +249,15 @@ def page() -> str:
         "missed.",
     ]
     for name, title, command in BENCHES:
-        problem = f": {read(name)['problem']}" if "problem" in read(name) else ""
-        parts += [f"### {title}", f"Made by `{command}`{problem}.", measured(name)]
+        parts += made(name, title, command)
+    parts += [
+        "## How it grows",
+        "At most so much, whatever the machine: exponents (1 is proportional, 2 is every pair), "
+        "slopes and bounds. More on [scale](scale.md).",
+    ]
+    for name, title, command in GROWTH:
+        if (RESULTS / f"{name}.json").exists():
+            parts += made(name, title, command)
     parts += [
         "## What is not shown here",
         "- No result on patients of a hospital that takes part in anything: all data are public or "

@@ -75,7 +75,7 @@ def test_models_are_listed_shown_and_verified(home, aegis):
     sha256 = document["model_sha256"]
     assert sha256[:12] in aegis("models", "list")[1]
     shown = aegis("models", "show", sha256[:8])[1]
-    assert "parameters 31" in shown
+    assert "parameters        31" in shown
     assert "30 -> 1" in shown
     assert aegis("models", "verify")[0] == 0
     path = Path(document["files"]["model"])
@@ -125,7 +125,7 @@ def test_a_run_that_cannot_go_on_exits_with_3_and_says_how_to(home, aegis):
     code, _, err = aegis("simulate", *delta)
     assert code == 3
     assert "hospitals joined" in err
-    assert "Start the missing hospitals" in err
+    assert "Start the missing hospitals, let people there approve the plan that waits" in err
     assert "Traceback" not in err
 
 

@@ -12,6 +12,12 @@ from aegis.console.people.book import Book
 from aegis.console.people.passwords import Passwords
 from aegis.console.people.proofs import Proofs
 from aegis.console.people.roles import Role
+from aegis.identity.identity import Identity
+from aegis.identity.keyfile import Keys
+from aegis.operations.hospital.acts import Acts
+from aegis.store.audit_log import AuditLog
+from aegis.store.checkpoint import OWN
+from aegis.store.home import Home
 
 PASSWORD = "kettle orbit walnut pier"
 
@@ -92,4 +98,39 @@ def test_without_json_it_speaks_to_people(accounts, capsys):
 def test_what_cannot_be_done_is_said(accounts, capsys, argv, said):
     assert run_command(["people", *argv]) == 2
     assert said in capsys.readouterr().err
+    assert accounts.everybody() == []
+
+
+def test_changes_by_the_command_line_stand_in_the_coordinators_own_log(accounts, tmp_path, capsys):
+    told(capsys, "add", "ana", "--role", "viewer")
+    told(capsys, "disable", "ana")
+    log = AuditLog(Home(tmp_path).audit_log)
+    said = [json.loads(one.data).get("what") for one in log.entries(OWN)]
+    assert said[-2:] == [
+        "account of ana: added with viewer (by this machine)",
+        "account of ana: disabled (by this machine)",
+    ]
+    assert log.checkpoints(OWN)
+    log.close()
+
+
+def test_at_a_hospital_they_stand_among_its_signed_acts(tmp_path, capsys):
+    folder = tmp_path / "hospitals" / "north"
+    Keys(folder / "keys").write(Identity.generate("north"))
+    (folder / "hospital.toml").write_text("[data]")
+    told(capsys, "add", "ana", "--role", "viewer", "--home", str(folder))
+    acts = Acts(folder)
+    [act] = acts.all()
+    assert (act.who, act.act, act.said) == (
+        "this machine",
+        "changed ana's account",
+        "added with viewer",
+    )
+    acts.close()
+
+
+def test_a_change_that_cannot_be_put_on_record_is_not_made(accounts, tmp_path, capsys):
+    Keys(tmp_path / "keys").write(Identity.generate("coordinator"), "a long phrase of somebody")
+    assert run_command(["people", "add", "ana", "--role", "viewer"]) == 2
+    assert "the coordinator's key cannot be used here" in capsys.readouterr().err
     assert accounts.everybody() == []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -46,3 +48,20 @@ class Asking:
         road = httpx.ASGITransport(self, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=road, base_url="http://localhost") as client:
             return await client.request(method, path, **said)
+
+
+def stream_ends(window: Any, path: str, headers: dict[str, str], deed: Callable[[], Any]) -> None:
+    """A browser reads a page's stream; ``deed`` comes in between, and the stream is over."""
+    told: list[httpx.Response] = []
+
+    def reads() -> None:
+        told.append(Asking(window, None).get(path, headers=headers))
+
+    reading = threading.Thread(target=reads, daemon=True)
+    reading.start()
+    reading.join(0.7)
+    assert reading.is_alive()
+    deed()
+    reading.join(10)
+    assert not reading.is_alive()
+    assert told[0].headers["content-type"].startswith("text/event-stream")

@@ -67,3 +67,34 @@ def test_connections_whose_request_came_are_never_crowded_out(port):
         assert b"200 OK" in one.recv(8192) or b"200 OK" in one.recv(8192)
     for one in (*slow, *kept):
         one.close()
+
+
+def poured(port, head, pieces):
+    """How many bytes could be sent before the other side had enough, and its answer."""
+    sent, answer = 0, b""
+    with opened(port, head) as one, contextlib.suppress(OSError):
+        time.sleep(0.1)  # the answer comes first
+        for _ in range(pieces):
+            one.sendall(
+                b"4000\r\n" + b"x" * 2**14 + b"\r\n" if b"chunked" in head else b"x" * 2**14
+            )
+            sent += 2**14
+            time.sleep(0.001)
+        one.settimeout(1)
+        answer = one.recv(100)
+    return sent, answer
+
+
+def test_a_body_without_an_end_is_not_read_on_after_its_answer(port):
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert poured(port, head, 600)[0] < 600 * 2**14
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4398046511104\r\n\r\n"
+    assert poured(port, head, 600)[0] < 600 * 2**14
+
+
+def test_a_body_whose_answer_came_early_is_read_to_its_end(port):
+    """So that a browser that sends a table gets to see why it was refused."""
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3276800\r\n\r\n"
+    sent, answer = poured(port, head, 200)
+    assert sent == 3276800
+    assert answer.startswith(b"HTTP/1.1 200")

@@ -16,6 +16,7 @@ from tools.reference import (
     said_of,
     walk,
 )
+from tools.scale import page as scale_page
 
 from tests.docs.pages import DOCS, ROOT
 from tools import rest
@@ -94,6 +95,11 @@ def test_the_addresses_of_the_documents_are_there(http):
 def test_evidence_is_what_was_measured():
     page = (DOCS / "evidence.md").read_text(encoding="utf-8")
     assert page == evidence_page(), "run: make evidence"
+
+
+def test_the_figures_of_the_page_on_scale_are_those_that_were_measured():
+    page = (DOCS / "scale.md").read_text(encoding="utf-8")
+    assert page == scale_page(), "run: make evidence"
 
 
 @pytest.mark.parametrize("proof", PROOFS, ids=lambda proof: proof.claim[:40])

@@ -1,6 +1,8 @@
 """People decide on plans by name; what they decided, and what was asked, outlives the process."""
 
 import sqlite3
+import subprocess
+import sys
 import threading
 from functools import partial
 
@@ -200,3 +202,23 @@ def test_a_ledger_that_is_put_back_to_an_older_copy_is_found_out(tmp_path, decis
     path.unlink()
     with pytest.raises(DataError, match="is not there"):
         Ledger.open(path, "data", decisions.ledger_head("north"))
+
+
+def test_an_approval_by_another_process_counts_here_with_the_file_open_twice(path):
+    """The node and the console of one process hold it; somebody approves by the command line."""
+    node, console = Decisions(path), Decisions(path)
+    assert "waits" in node.refuses("run", PLAN)
+    assert len(console.proposals("pending")) == 1
+    typed = (
+        "import sys; from pathlib import Path; from aegis.hospital.decisions import Decisions\n"
+        "looking = Decisions(Path(sys.argv[1])); looking.proposals(); looking.close()\n"
+        "one = Decisions(Path(sys.argv[1])); one.approve(sys.argv[2], 'Dr Ada'); one.close()"
+    )
+    subprocess.run([sys.executable, "-c", typed, path, PLAN.sha256], check=True, timeout=60)
+    assert node.refuses("run", PLAN) is None
+    assert console.proposals()[0].begun == ("run",)
+    node.close()
+    console.close()
+    again = Decisions(path)
+    assert again.proposals()[0].begun == ("run",)
+    again.close()

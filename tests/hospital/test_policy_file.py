@@ -150,6 +150,8 @@ def test_an_older_policy_cannot_be_put_back(path, tmp_path):
         (SHORT + b"epsilon_totl = 1\n", "epsilon_totl is not a key; did you mean epsilon_total?"),
         (SHORT + b"epsilon_total = -1\n", "epsilon_total must be 0.0001 or more, got -1"),
         (SHORT + b"epsilon_total = nan\n", "epsilon_total must be 0.0001 or more, got nan"),
+        (SHORT + b"epsilon_total = " + b"9" * 400 + b"\n", "epsilon_total must be 0.0001 or more"),
+        (SHORT + b"epsilon_total = " + b"9" * 5000 + b"\n", "is not TOML"),
         (SHORT + b"epsilon_total = true\n", "got True"),
         (SHORT + b'epsilon_total = "4"\n', "got '4'"),
         (SHORT + b"delta = 0.1\n", "at most 1e-5, got 0.1"),

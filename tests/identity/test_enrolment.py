@@ -150,6 +150,23 @@ def test_what_is_no_request_and_no_welcome_is_refused_in_one_sentence(data):
         Welcome.from_bytes(data, CODE, REQUEST)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("time", float("inf")),
+        ("time", 10**400),
+        ("time", "1700000000"),
+        ("code", ["x"]),
+        ("certificate", "\ud800"),
+        ("certificate", None),
+    ],
+)
+def test_a_field_of_another_kind_is_no_request(field, value):
+    document = json.loads(REQUEST.to_bytes())
+    with pytest.raises(DataError, match="no request to enrol"):
+        EnrolRequest.from_bytes(json.dumps({**document, field: value}).encode())
+
+
 @given(st.integers(0, 10_000), st.integers(1, 255))
 @settings(max_examples=200)
 def test_a_changed_byte_of_a_request_never_enrols_other_keys(place, flip):

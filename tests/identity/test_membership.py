@@ -51,6 +51,20 @@ def test_a_list_of_another_authority_or_with_a_changed_byte_is_refused():
         assert found == FIRST  # white space, or the unsigned name of the authority
 
 
+@pytest.mark.parametrize("place", ["number", "rotation"])
+def test_a_number_beyond_all_numbers_is_no_list(place):
+    document = json.loads(FIRST.signed(AUTHORITY))
+    body = document["membership"]
+    if place == "number":
+        body["number"] = float("inf")
+    else:
+        member = {key: body["members"][0][key] for key in ("name", "signing", "sealing")}
+        proofs = dict.fromkeys(("by_old", "by_new", "handover"), "")
+        body["rotations"] = [{"old": member, "new": member, "time": float("inf"), **proofs}]
+    with pytest.raises(AegisError, match=r"no list of members|is no rotation"):
+        Membership.read(json.dumps(document).encode(), AUTHORITY.public)
+
+
 @pytest.mark.parametrize("data", [b"", b"{}", b"[" * 9999, b"null", b"7", b"\xff", b'{"a":1}'])
 def test_what_is_no_list_is_refused_in_one_sentence(data):
     with pytest.raises(AegisError, match="no list of members"):

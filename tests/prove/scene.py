@@ -118,12 +118,19 @@ class Scene:
         assert found, below
         return found
 
+    @property
+    def address(self) -> str:
+        return f"localhost:{self.ports[0]}"
+
+    def calling(self) -> Calling:
+        return Calling(f"http://{self.address}", self.home)
+
     def state(self) -> dict:
-        return Calling(f"http://localhost:{self.ports[0]}", self.home)._call("GET", "/api/state")
+        return self.calling()._call("GET", "/api/state")
 
     def begin(self, plan) -> str:
         self._until(lambda: self.state()["run"] is None)
-        return Calling(f"http://localhost:{self.ports[0]}", self.home).start(plan)
+        return self.calling().start(plan)
 
     def reached(self, run: str, round: int) -> None:
         def there() -> bool:
@@ -158,7 +165,7 @@ class Scene:
         )
         env = os.environ | {"AEGIS_HOME": str(self.home.root)}
         said = ["coordinator", "invite", name, "--trusted", "--json"]
-        said += ["--address", f"localhost:{self.ports[0]}"]
+        said += ["--address", self.address]
         code = subprocess.run(
             [sys.executable, "-m", "aegis", *said], capture_output=True, env=env, check=True
         )

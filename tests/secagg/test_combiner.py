@@ -205,7 +205,7 @@ def test_a_coordinator_cannot_begin_with_another_roster_or_a_low_threshold():
 def test_a_higher_threshold_by_plan_holds_on_both_sides():
     federation = Federation(5, options={"least": 5})
     outcome = federation.run(some_vectors(federation.names, 3, 3), [[], [], ["h000"], [], []])
-    assert outcome == Aborted("4 of 5 hospitals handed in a masked vector, 5 must have")
+    assert outcome == Aborted("4 of 5 hospitals handed in a masked vector, 5 must have (not: h000)")
 
 
 def test_every_stage_has_its_reply():

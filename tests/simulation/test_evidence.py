@@ -16,7 +16,7 @@ from aegis.simulation import local
 from aegis.simulation.evidence import gathered, logged, verify_home
 from aegis.simulation.evidence_file import exported, imported
 from aegis.simulation.seals import keys_of_run
-from aegis.store.audit_log import AuditLog
+from aegis.store.audit_log import AuditLog, canonical
 from aegis.store.checkpoint import OWN
 from aegis.store.home import Home
 from aegis.store.outcome import enter_own
@@ -87,6 +87,39 @@ def test_an_export_holds_no_answer_and_no_private_key(victim):
 def test_what_is_no_export_is_said_to_be_none(text):
     with pytest.raises(CheckFailed, match="no audit export"):
         imported(text)
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("run", 5),
+        ("checkpoints", 5),
+        ("checkpoints", [["a"]]),
+        ("plan", 5),
+        ("result", 5),
+        ("card", "\ud800"),
+        ("seen", {"hospital_01": [float("inf"), ""]}),
+        ("seal", {"number": "1", "entry": "", "proof": [], "checkpoint": 5, "handovers": []}),
+    ],
+)
+def test_a_part_of_another_kind_makes_it_none(victim, part, value):
+    document = json.loads(victim.whole)
+    document["evidence"][part] = value
+    with pytest.raises(CheckFailed, match="no audit export"):
+        imported(json.dumps(document).encode())
+
+
+def test_a_roster_with_a_name_that_no_note_can_hold_is_a_fault(victim):
+    document = json.loads(victim.whole)
+    body = document["evidence"]
+    roster = json.loads(body["entries"][0])
+    for name in ("", "\ud800"):
+        roster["hospitals"][name] = roster["coordinator"]
+        roster["witnesses"] = [*roster["witnesses"], name]
+        body["entries"][0] = canonical(roster).decode()
+        found = checked(imported(json.dumps(document).encode()))
+        assert any("holds no keys" in str(fault) for fault in found.faults), found.faults
+        roster["witnesses"].pop()
 
 
 def test_a_log_made_up_as_a_whole_is_found_by_who_knows_a_key(victim):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from aegis import Plan, run
+from aegis.coordinator import asking, sealing, steps
 from aegis.errors import BadInput, PlanError, RunAborted
 from aegis.events import HospitalAbsent, RoundClosed
 from aegis.hospital.node import Node
@@ -268,18 +269,15 @@ def test_a_thousand_hospitals_finish(tmp_path):
 @pytest.mark.parametrize("trust", ["open", "masked"])
 def test_a_hospital_trains_on_no_model_but_the_one_in_the_log(tmp_path, monkeypatch, trust):
     """A coordinator that logs one model and sends another is refused in the next round."""
-    honest = local.StackedHospitals.ask
 
-    def swapped(self, requests, deadline_s):
-        changed = {}
-        for name, request in requests.items():
-            inner = getattr(request, "inner", request)
-            if isinstance(inner, Train) and inner.round == 2:
-                other = dataclasses.replace(inner, weights=inner.weights + 1e-6)
-                request = other if request is inner else dataclasses.replace(request, inner=other)
-            changed[name] = request
-        return honest(self, changed, deadline_s)
+    def swapped(study, state):
+        asked = asking.inquiry(study, state)
+        first = next(iter(asked.values()), None)
+        if isinstance(first, Train) and first.round == 2:
+            return dict.fromkeys(asked, dataclasses.replace(first, weights=first.weights + 1e-6))
+        return asked
 
-    monkeypatch.setattr(local.StackedHospitals, "ask", swapped)
+    monkeypatch.setattr(steps, "inquiry", swapped)
+    monkeypatch.setattr(sealing, "inquiry", swapped)
     with pytest.raises(RunAborted, match="by the log, round 1 ended with"):
         run(_plan(trust=trust), home=tmp_path, compare=False, audit=False)

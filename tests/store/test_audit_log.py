@@ -322,6 +322,34 @@ def test_who_did_not_join_is_not_asked_to_cosign(watched):
     assert sorted(watched.asked[-1]) == ["a", "b"]
 
 
+def test_who_joins_later_is_asked_from_then_on(watched):
+    watched.tell(HospitalAbsent("run", 0, "c", "it is not connected"), closed(1))
+    watched.tell(HospitalJoined("run", "c", 10, 1), closed(2))
+    assert [sorted(asked) for asked in watched.asked] == [["a", "b"], ["a", "b", "c"]]
+
+
+def test_what_a_round_reads_does_not_grow_with_the_rounds_before_it(watched):
+    """Else a long run would slow down as it goes."""
+    read, events = [], watched.journal.events
+    told = watched.log._db.set_trace_callback
+    watched.journal.events = lambda run, after=0: _counted(read, events(run, after))
+    asked: list[str] = []
+    told(asked.append)
+    costs = []
+    for round in range(1, 31):
+        before = len(read), len(asked)
+        watched.tell(joined(round), closed(round))
+        costs.append((len(read) - before[0], len(asked) - before[1]))
+    told(None)
+    assert costs[29] == costs[1]
+    assert not [text for text in asked if text.startswith("SELECT note") and "LIMIT" not in text]
+
+
+def _counted(read, found):
+    read.extend(found)
+    return found
+
+
 def test_a_cosignature_of_another_hospital_is_not_kept(watched):
     honest = watched.answers
 

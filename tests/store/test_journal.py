@@ -5,7 +5,7 @@ import sqlite3
 import numpy as np
 import pytest
 
-from aegis.errors import BadInput, CheckFailed, RunAborted
+from aegis.errors import BadInput, CheckFailed, DataError, RunAborted
 from aegis.events import RoundClosed, RunStarted
 from aegis.messages import Enrolled
 from aegis.states import Collecting, Idle, Progress
@@ -110,3 +110,28 @@ def test_a_file_is_written_whole_or_stays_what_it_was(tmp_path, monkeypatch):
         write_whole(path, b"new")
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_damaged_state_is_refused_and_one_of_before_the_mark_is_read(journal):
+    journal.open_run("run", "heart", "{}", "hash", {})
+    journal.save("run", _state(), [])
+    (state,) = journal._db.execute("SELECT state FROM runs").fetchone()
+    for at in (0, 9, len(state) // 2, len(state) - 40, len(state) - 1):
+        bad = bytearray(state)
+        bad[at] ^= 1
+        journal._db.execute("UPDATE runs SET state=?", (bytes(bad),))
+        with pytest.raises(DataError, match=r"not what was written.*aegis backup restore"):
+            journal.run("run")
+    journal._db.execute("UPDATE runs SET state=?", (state[:-32],))
+    assert journal.run("run").state.progress.round == _state().progress.round
+
+
+def test_what_a_damaged_page_gives_is_an_error_that_says_so(journal):
+    journal.open_run("run", "heart", "{}", "hash", {})
+    journal.save("run", _state(), [RoundClosed("run", 1, "m", {})])
+    journal._db.execute("UPDATE events SET event=CAST(x'7b22ff' AS TEXT)")
+    with pytest.raises(DataError, match="cannot be read"):
+        journal.events("run")
+    journal._db.execute("UPDATE events SET event='{half'")
+    with pytest.raises(DataError, match="cannot be read"):
+        journal.events("run")

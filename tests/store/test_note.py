@@ -111,6 +111,8 @@ def test_a_signature_of_one_kind_is_none_of_another():
         "te\x1bxt\n\n— a AAAAAAAAAAAA\n",
         "text\n\n— a+b AAAAAAAAAAAA\n",
         "text\n\n— a AAAAAAAAAAAA",
+        "te\ud800xt\n\n— a AAAAAAAAAAAA\n",
+        "text\n\n— a\udcf2 AAAAAAAAAAAA\n",
     ],
 )
 def test_what_is_no_signed_note_is_refused(text):
@@ -161,6 +163,11 @@ def test_checkpoints_name_the_one_before_and_are_written_in_one_way_only():
     ):
         with pytest.raises(DataError):
             Checkpoint.parse(wrong)
+
+
+def test_no_key_has_half_a_letter_in_its_name():
+    with pytest.raises(DataError):
+        Verifier.parse(VERIFIER.replace("Neumann", "\udcf2"))
 
 
 def test_a_verifier_key_with_another_id_is_refused():

@@ -225,6 +225,27 @@ def test_images_come_as_an_array_or_its_file(tmp_path):
         patients(tmp_path / "objects.npy", schema)
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"{'descr': '|u1', 'fortran_order': False, 'shape': (((, }\n",
+        b"{'descr': '|u1', 'fortran_order': False, 'shape': (1099511627776, 8, 8), }\n",
+        b"{'descr': '|u1', 'fortran_order': False, 'shape': (-1, 8), }\n",
+        b"{'descr': '|O', 'fortran_order': False, 'shape': (1, 8, 8), }\n",
+        b"(" * 9000 + b"\n",
+        b"{'descr': (), 'fortran_order': False, 'shape': (1, 8, 8), }\n",
+    ],
+)
+def test_an_array_whose_header_is_none_is_refused(tmp_path, header):
+    path = tmp_path / "images.npy"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(64))
+    with pytest.raises(DataError):
+        patients(path, Schema(image=Picture(8, 8)))
+    path.write_bytes(b"PK\x03\x04 no archive either")
+    with pytest.raises(DataError):
+        patients(path, Schema(image=Picture(8, 8)))
+
+
 @settings(max_examples=200)
 @given(st.data())
 def test_a_damaged_file_is_found_out(data):
@@ -244,6 +265,44 @@ def test_a_damaged_file_is_found_out(data):
     # What is left is a byte that means nothing (a blank, the case of a letter escaped twice).
     assert predictor.card == card
     assert np.array_equal(predictor.decision_function(dict(ROWS.inputs)), expected)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [5, {"aegis_card": 5}, {"aegis_card": "{}"}, {"aegis_card": "[]", "aegis_card_sha256": 7}],
+)
+def test_a_header_of_another_kind_is_no_model_file(tmp_path, told):
+    header = json.dumps({"__metadata__": told}).encode()
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(AegisError, match=r"no model file|cannot be read"):
+        aegis.load(path)
+
+
+def test_a_card_that_no_training_wrote_is_refused_before_it_predicts():
+    _, model, weights, card = made()
+    data = model_bytes(model, weights)
+
+    def changed(**parts):
+        return {**card, **{key: json.dumps(value) for key, value in parts.items()}}
+
+    features = json.loads(card["preparation"])
+    bounded = json.loads(Bounded.of(SCHEMA).to_json())
+    columns = card["schema"]["columns"]
+    broken = [
+        changed(preparation=features[:-1]),
+        changed(preparation=[[*features[0][:2], "1", *features[0][3:]], *features[1:]]),
+        changed(preparation=[[*features[0][:2], 10**400, *features[0][3:]], *features[1:]]),
+        changed(preparation={**bounded, "means": [0.0, 0.0]}),
+        {**card, "schema": {"columns": [{**columns[0], "low": 10**400}, *columns[1:]]}},
+        {**card, "schema": {"columns": [{**columns[0], "kind": "x"}, *columns[1:]]}},
+        {**card, "schema": {"columns": [{**columns[0], "unit": 5}, *columns[1:]]}},
+        {**card, "schema": {"columns": columns, "classes": ["a", "b", "c"]}},
+    ]
+    assert loaded(data, card, "test").sha256 == card["sha256"]
+    for one in broken:
+        with pytest.raises(CheckFailed, match="test"):
+            loaded(data, one, "test")
 
 
 def test_weights_that_are_not_the_cards_are_refused(tmp_path):

@@ -126,6 +126,32 @@ def test_a_disk_that_takes_nothing_lets_nothing_through(tmp_path):
         ReplayGuard(tmp_path / "other.db")
 
 
+class _Full:
+    """A database whose disk is full when it commits: SQLite then has rolled back by itself."""
+
+    def __init__(self, db):
+        self._db = db
+
+    def __getattr__(self, name):
+        return getattr(self._db, name)
+
+    def execute(self, statement, values=()):
+        if statement == "COMMIT":
+            self._db.execute("ROLLBACK")
+            raise sqlite3.OperationalError("database or disk is full")
+        return self._db.execute(statement, values)
+
+
+def test_a_disk_that_is_full_is_said_to_be_full(tmp_path):
+    guard = ReplayGuard(tmp_path / "replay.db")
+    whole, guard._db = guard._db, _Full(guard._db)
+    with pytest.raises(RunAborted, match="disk is full"):
+        judged(guard, Stamp())
+    guard._db = whole
+    assert judged(guard, Stamp()) == "new"
+    guard.close()
+
+
 def test_numbers_only_grow_over_restarts_backups_and_clocks(tmp_path):
     path, now = tmp_path / "replay.db", [float(NOW)]
     given = []

@@ -168,6 +168,16 @@ def test_codes_become_categories_by_naming_them(tmp_path):
         load(tmp_path, positive="1")
 
 
+def test_a_few_lines_of_aliases_do_not_fill_the_memory(folder):
+    """Ten to the twelfth words, were they written out."""
+    lines = ["keep: [&a0 {k: v}"]
+    for n in range(1, 13):
+        lines.append(f", &a{n} {{" + ", ".join(f"k{k}: *a{n - 1}" for k in range(10)) + "}")
+    (folder / "columns.yaml").write_text("".join(lines) + "]\nmissing: *a12\n")
+    with pytest.raises(DataError, match="by an alias"):
+        load(folder)
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -176,6 +186,7 @@ def test_codes_become_categories_by_naming_them(tmp_path):
         ("columns: {age: {low: x, high: 1}}", "age.low is 'x'"),
         ("missing: -9", "missing is '-9'"),
         ("a: [", "cannot be read"),
+        ("keep: &a [age]\nmissing: *a\n", "a value is used again by an alias"),
     ],
 )
 def test_a_choice_that_is_not_understood_is_refused(folder, text, sentence):
@@ -222,6 +233,7 @@ def test_a_pulse_of_1111_is_strange_and_a_long_tail_is_not():
     pulse = np.append(draw.normal(75, 10, 500), 1111.0)
     assert strange_numbers(pulse).tolist() == [500]
     assert not len(strange_numbers(np.exp(draw.normal(0, 3, 500))))
+    assert not len(strange_numbers(draw.normal(0, 1, 500) * 3e307))
 
 
 def test_a_federation_of_own_files_equals_the_pooled_fit(folder, tmp_path):

@@ -180,6 +180,18 @@ def test_rows_are_counted_while_they_stream(omop, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
+        ("kind = [1]", "has the kind [1]; there are sqlite, postgresql, fhir, spark"),
+        ("kind = " + "9" * 5000, "cannot be read"),
+        (f'kind = "sqlite"\ndatabase = "{"1" * 400}"\nquery = "SELECT 1, 2"', "is no database"),
+        (
+            'kind = "sqlite"\ndatabase = "a\\u0000b"\nquery = "SELECT 1"',
+            "database holds a zero byte",
+        ),
+        ('kind = "fhir"\npatients = "a\\u0000b"\n[columns.a]\ncode = "1"', "patients is 'a\\x00b'"),
+        (
+            f'kind = "fhir"\n[columns.a]\ncode = "1"\nalso = {{"g" = {"9" * 400}}}',
+            "columns.a.also is {'g': 9",
+        ),
         ('kind = "oracle"', "has the kind 'oracle'; there are sqlite, postgresql, fhir, spark"),
         ('kind = "sqlite"\ndatabse = "x"', "key databse; it has keys: kind, database, query"),
         ('kind = "sqlite"\ndatabase = "no.db"\nquery = "SELECT 1, 2"', "there is no database"),
@@ -256,6 +268,11 @@ def glucose(**more) -> str:
             {"Observation": '{"resourceType": "Patient"}'},
             "line 1 is Patient; each is a Observation",
         ),
+        ({"Observation": glucose(value=10**400)}, "the value is beyond all that is measured"),
+        (
+            {"Observation": glucose(valueQuantity={"value": 10**400, "comparator": "<"})},
+            "the value is beyond all that is measured",
+        ),
         ({"Patient": ""}, "one.toml has no patient"),
         (
             {"Patient": '{"resourceType": "Patient"}\n{"resourceType": "Patient", "id": "1"}'},
@@ -268,6 +285,16 @@ def test_what_is_wrong_with_a_resource_is_said_with_its_line(tmp_path, change, s
     with pytest.raises(DataError) as refusal:
         read(tmp_path / "one.toml")
     assert sentence in str(refusal.value)
+
+
+@pytest.mark.parametrize("said", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59.999999"])
+def test_a_time_at_the_end_of_all_times_is_no_time(tmp_path, said):
+    """Its zone leads out of the years that there are; an age at that day cannot be told."""
+    export(tmp_path, Observation=glucose(day=said))
+    (tmp_path / "one.toml").write_text(FHIR.replace("as_of = 2024-12-31", ""))
+    table = read(tmp_path / "one.toml")
+    assert table.columns["glucose"].spelled().tolist() == ["150.0"]
+    assert table.columns["age"].spelled().tolist() == [""]
 
 
 def test_the_latest_value_or_the_mean_and_nothing_in_error(tmp_path):

@@ -58,6 +58,12 @@ REFUSED = {
     "no header": (b"63,1,145\n67,1,160\n", "table.csv begins with 63, 1, 145"),
     "a name twice": (b"age,bp,age\n1,2,3\n", "has 2 columns called age (1, 3)"),
     "an open quotation mark": (b'age,class\n63,"ckd\n41,notckd\n', "that is opened and not closed"),
+    "half a letter in UTF-16": (
+        "age,class\n63,ckd\n".encode("utf-16") + b"\n",
+        "utf-16 throughout",
+    ),
+    "a lone half in UTF-16": (b"\xff\xfea\0,\0b\0\n\0\x00\xd8,\0", "is not utf-16 throughout"),
+    "a cut ARFF in UTF-16": ("@relation r\n".encode("utf-16")[:-1], "is not utf-16 throughout"),
     "a sparse ARFF": (b"@relation r\n@attribute a real\n@data\n{0 1}\n", "line 4 is a sparse row"),
 }
 

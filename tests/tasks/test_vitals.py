@@ -165,7 +165,7 @@ def test_the_command_writes_a_sample_and_says_how_good_one_can_be(tmp_path):
     asked = ["data", "sample", "vitals", "--rows", "30", "--hospitals", "2", "--out", str(tmp_path)]
     said = CliRunner().invoke(app, asked)
     assert said.exit_code == 0
-    assert "SYNTHETIC. Bayes accuracy 0.920 by the rule" in said.output
+    assert "SYNTHETIC. Who knew the rule would be right for 92.0 %" in said.output
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "README.txt",
         "hospital_1.csv",

@@ -74,14 +74,14 @@ class Round:
             name: np.clip(rng.normal(size=numbers), -CLIP, CLIP).astype(np.float32)
             for name in self.names
         }
-        self._asked: list[Stage] = []
-        self._answers: list[dict[str, StageReply]] = []
+        self.asked: list[Stage] = []
+        self.answers: list[dict[str, StageReply]] = []
         self._run(self.names[hospitals - lost_of(hospitals) :])
 
     def hospital(self) -> None:
         """All that the first hospital computes in a round, from encoding to checking."""
         one, name = self._participant(self.names[0]), self.names[0]
-        for request in self._asked:
+        for request in self.asked:
             self._answer(one, name, request)
 
     def coordinator(self) -> NDArray[np.float64]:
@@ -92,7 +92,7 @@ class Round:
             length=self._encoding.size,
             ring_bits=self._encoding.ring_bits,
         )
-        for answers in self._answers:
+        for answers in self.answers:
             combiner.requests(state, dict.fromkeys(self.names, Statistics("bench", "")))
             state = combiner.step(state, answers)
         if not isinstance(state, Opening):
@@ -113,10 +113,10 @@ class Round:
             asked = combiner.requests(state, inner)
             there = {n: r for n, r in asked.items() if n not in lost or not self._late(r)}
             answers = {n: self._answer(participants[n], n, r) for n, r in there.items()}
-            self._asked.append(asked[self.names[0]])
-            self._answers.append(answers)
+            self.asked.append(asked[self.names[0]])
+            self.answers.append(answers)
             state = combiner.step(state, answers)
-        self._asked.append(combiner.requests(state)[self.names[0]])
+        self.asked.append(combiner.requests(state)[self.names[0]])
 
     @staticmethod
     def _late(request: Stage) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 import typer
 
 from aegis.cli.commands import Commands
+from aegis.cli.terminal import tame
 
 # What a mistyped command line raises. Older typer takes it from click, newer carries its own click;
 # in both it is the parent of BadParameter.
@@ -113,5 +114,5 @@ def _told(sentence: str, code: int, parts: dict[str, str], as_json: bool) -> int
 
         print(refused(error, code), file=sys.stderr)
     else:
-        print(f"aegis: {sentence}", file=sys.stderr)
+        print(f"aegis: {tame(sentence)}", file=sys.stderr)
     return code

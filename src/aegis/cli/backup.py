@@ -198,13 +198,16 @@ def restore(
     ),
     as_json: AsJson = False,
 ) -> None:
-    """Bring a backup back as a data root, verify its audit log, and say which runs can go on."""
+    """Bring a backup back as a data root, verify its audit log, and say which runs can go on;
+    exits 1 where a log does not hold, or a privacy ledger has forgotten what was spent."""
+    from aegis.operations.hospital.forgotten import forgotten
     from aegis.store.home import Home
 
     home = Home(into) if into is not None else Home.from_environment()
     done = _backups(folder, passphrase_file).restore(home.root, name, force=force)
     logs = _verified(home, done)
     broken = [one for one in logs if not one["verified"]]
+    lost = [] if done.aside is None else forgotten(done.root, done.aside)
     document = {
         "backup": done.backup,
         "root": str(done.root),
@@ -214,6 +217,7 @@ def restore(
         "logs": logs,
         "open_runs": list(done.open_runs),
         "with_keys": done.with_keys,
+        "forgotten": lost,
     }
     if as_json:
         answer(document)
@@ -225,6 +229,8 @@ def restore(
             typer.echo(f"{len(logs) - len(broken)} of {len(logs)} audit logs verified")
         for one in broken:
             typer.echo(f"{one['run'] or 'coordinator'}: {one['fault']}", err=True)
+        for sentence in lost:
+            typer.echo(sentence, err=True)
         for run in done.open_runs:
             typer.echo(f"Go on with: AEGIS_HOME={done.root} aegis run --resume {run}")
         if done.open_runs and not done.with_keys:
@@ -232,7 +238,7 @@ def restore(
                 "First bring the private keys, which this backup left out (keys/ and "
                 "results/RUN/hospitals/keys.json): without them a run cannot go on."
             )
-    if broken:
+    if broken or lost:
         raise typer.Exit(1)
 
 

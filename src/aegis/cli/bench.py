@@ -19,14 +19,17 @@ def bench(
         help="engine: rounds per second beside Flower and others; privacy: DP-SGD beside Opacus; "
         "secagg: a sealed sum beside Flower's; rules: robust rules beside Flower and ByzFL; "
         "transports: rounds over real roads beside Flower's own nodes; "
-        "console: the coordinator's window under load, and the weight of its pages.",
+        "console: the coordinator's window under load, and the weight of its pages; "
+        "scale: how time and memory grow with hospitals, parameters and rounds.",
     ),
     hospitals: list[int] | None = typer.Option(
         None,
         help="Sizes to measure [engine: 8 100 1000; privacy: 100; secagg: 50 8 100; "
-        "rules: 10 100 20; transports: 4].",
+        "rules: 10 100 20; transports: 4; scale: none above the largest, 1000].",
     ),
-    out: Path | None = typer.Option(None, help="Also write FILE.json and FILE.md."),
+    out: Path | None = typer.Option(
+        None, help="Also write FILE.json and FILE.md (scale: FILE.png too)."
+    ),
     as_json: AsJson = False,
 ) -> None:
     """Measure side by side with peers; quote the ratios, not the times."""
@@ -70,10 +73,15 @@ def bench(
 
         document = console.console(told=told)
         text = console.table(document)
+    elif name == "scale":
+        from aegis.bench import scale
+
+        document = scale.scale(tuple(hospitals or ()), told=told)
+        text = scale.table(document)
     else:
         raise BadInput(
             f"no benchmark is called {name}",
-            "there are: engine, privacy, secagg, rules, transports, console",
+            "there are: engine, privacy, secagg, rules, transports, console, scale",
         )
     if out is not None:
         import json
@@ -82,6 +90,10 @@ def bench(
 
         write_whole(out.with_suffix(".json"), json.dumps(document, indent=1).encode())
         write_whole(out.with_suffix(".md"), text.encode())
+        if name == "scale":
+            from aegis.bench.scale_picture import picture
+
+            picture(document, out.with_suffix(".png"))
     if as_json:
         answer(document)
     else:

@@ -60,6 +60,8 @@ def list_data(as_json: AsJson = False) -> None:
     for row in rows:
         typer.echo(f"{row['task']:<18} {row['title']} ({row['available']})")
         typer.echo(f"{'':<18} {row['credits']}")
+    if any(row["available"].startswith("not here") for row in rows):
+        typer.echo("Not here? aegis data fetch heart --into data, then set AEGIS_DATA_DIR=data")
 
 
 def fetch(
@@ -257,7 +259,8 @@ def _sample_vitals(
     for path in files:
         typer.echo(path)
     typer.echo(
-        f"SYNTHETIC. Bayes accuracy {BAYES_ACCURACY:.3f} by the rule, {followed:.3f} on these rows"
+        f"SYNTHETIC. Who knew the rule would be right for {100 * BAYES_ACCURACY:.1f} % of such "
+        f"patients, {100 * followed:.1f} % of these (the Bayes accuracy)"
     )
     typer.echo(
         f"Use it with: aegis run PLAN.yaml --set task=vitals --set data.path={out} "

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from types import TracebackType
 
+from aegis.cli.terminal import tame
 from aegis.events import (
     Event,
     HospitalAbsent,
@@ -110,7 +111,7 @@ class Following:
             self._print(text)
 
     def _print(self, text: str) -> None:
-        self._console.print(text, markup=False)
+        self._console.print(tame(text), markup=False)
 
 
 def _news(event: RoundClosed) -> str:

@@ -180,7 +180,10 @@ def _decisions(folder: Path) -> Iterator[Decisions]:
     from aegis.hospital.decisions import Decisions
 
     if not folder.is_dir():
-        raise BadInput(f"there is no hospital in {folder}", way_out="Give its folder with --home")
+        raise BadInput(
+            f"there is no hospital in {folder}",
+            way_out="Give its folder with --home, or make one: aegis hospital init",
+        )
     opened = Decisions(folder / "decisions.db")
     try:
         yield opened

@@ -90,7 +90,8 @@ def init(
     typer.echo(f"  its rows     {made['rows']} of {made['source']}")
     typer.echo(f"  fingerprint  {made['fingerprint']}")
     typer.echo(f"  policy       {folder.policy} (signed; read it, change it, sign it again)")
-    typer.echo(f"Next: aegis hospital join CODE --hospital {name}")
+    typer.echo("Next: ask the coordinator for a join code (aegis coordinator invite), then")
+    typer.echo(f"  aegis hospital join CODE --hospital {name}")
 
 
 def join(

@@ -115,23 +115,23 @@ def show(
         more = {"version": version.name, "created": version.created, "promotions": mine}
         answer({**card, **more, "inputs": list(features)})
         return
-    typer.echo(f"model     {version.sha256}")
-    typer.echo(f"version   {version.name}")
+    typer.echo(f"model             {version.sha256}")
+    typer.echo(f"version           {version.name}")
     for key in ("task", "positive", "run", "plan_sha256", "parent", "aegis"):
-        typer.echo(f"{key:<9} {card.get(key)}")
-    typer.echo(f"created   {version.created}")
+        typer.echo(f"{key:<17} {card.get(key)}")
+    typer.echo(f"created           {version.created}")
     widths = (model.inputs, *model.hidden, model.outputs)
-    typer.echo(f"layers    {' -> '.join(map(str, widths))}")
+    typer.echo(f"layers            {' -> '.join(map(str, widths))}")
     last = "sigmoid" if model.outputs == 1 else "softmax"
-    typer.echo(f"activation {'ReLU, then ' if model.hidden else ''}{last} at prediction")
+    typer.echo(f"activation        {'ReLU, then ' if model.hidden else ''}{last} at prediction")
     if told := (card.get("schema") or {}).get("classes"):
-        typer.echo(f"classes   {', '.join(told)}")
-    typer.echo(f"parameters {model.size:,}")
-    typer.echo(f"inputs    {', '.join(features)}")
+        typer.echo(f"classes           {', '.join(told)}")
+    typer.echo(f"parameters        {model.size:,}")
+    typer.echo(f"inputs            {', '.join(features)}")
     for line in _measured(card):
         typer.echo(line)
     for act in mine:
-        typer.echo(f"{act['kind']:<9} {act['time'][:19]} by {act['person']}: {act['reason']}")
+        typer.echo(f"{act['kind']:<17} {act['time'][:19]} by {act['person']}: {act['reason']}")
     typer.echo(card["note"])
 
 
@@ -141,13 +141,13 @@ def _measured(card: dict[str, Any]) -> Iterator[str]:
         if (value := metrics.get(name)) is not None:
             low, high = (metrics.get("ci95") or {}).get(name) or (None, None)
             span = f" ({low:.3f} to {high:.3f})" if low is not None and high is not None else ""
-            yield f"{name:<9} {value:.3f}{span}"
+            yield f"{name:<17} {value:.3f}{span}"
     if (privacy := card.get("privacy")) is not None:
-        yield f"privacy   {privacy['summary']}"
+        yield f"privacy           {privacy['summary']}"
     if (attacked := card.get("membership_audit")) is not None:
-        yield f"audit     {attacked['verdict'] or 'not made'}: {attacked['reason']}"
+        yield f"audit             {attacked['verdict'] or 'not made'}: {attacked['reason']}"
     if (fairness := card.get("fairness")) is not None:
-        yield f"fairness  {fairness['sentence'] or fairness['reason']}"
+        yield f"fairness          {fairness['sentence'] or fairness['reason']}"
 
 
 def _show_network(name: str, inputs: int | None, as_json: bool, classes: int) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -112,9 +113,33 @@ def _accounts(folder: Path | None) -> Iterator[Accounts]:
         raise BadInput(f"there is no folder {root}", way_out="Set AEGIS_HOME, or give --home")
     book = Book(root)
     try:
-        yield Accounts(book)
+        yield Accounts(book, told=_record(root))
     finally:
         book.close()
+
+
+def _record(root: Path) -> Callable[[str, str, str], None]:
+    """Where changes are put on record, as the console's are: in a hospital's folder among its acts,
+    else in the coordinator's own log."""
+    from aegis.console.coordinator.records.own_log import accounts_told
+    from aegis.operations.hospital.acts import Acts
+    from aegis.operations.hospital.folder import HospitalFolder
+    from aegis.store.home import Home
+
+    if not (root / "hospital.toml").is_file():
+        return accounts_told(Home(root))
+
+    def told(who: str, about: str, what: str) -> None:
+        [key] = (root / "keys").glob("*.key")
+        folder = HospitalFolder(root, key.stem)
+        identity = folder.identity(os.environ.get("AEGIS_KEY_PASSPHRASE") or None)
+        acts = Acts(root)
+        try:
+            acts.record(identity.signing, who, f"changed {about}'s account", "", what)
+        finally:
+            acts.close()
+
+    return told
 
 
 def _state(one: Account, invited: bool) -> str:

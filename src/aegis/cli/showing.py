@@ -24,6 +24,7 @@ def show_result(document: dict[str, Any]) -> None:
     ):
         if rows:
             table = Table(*header, box=None, pad_edge=False, title=title, title_justify="left")
+            table.columns[0].no_wrap = True
             for row in rows:
                 table.add_row(*(escape(cell) for cell in row))
             console.print()

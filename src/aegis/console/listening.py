@@ -4,6 +4,8 @@ Whoever opens a connection and says nothing, or says it one byte at a time, is c
 must have come whole within seconds. Most connections are pages that listen to their stream; of
 those whose request has not come whole there are few, and one more than that costs the oldest of
 them its place. So the slow crowd out each other, never a page or a request that comes at once.
+What follows an answer that came early is read to its announced end, so that the answer arrives;
+a body without an end, or one that nobody here would take, ends with its answer.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from aegis.transport.carrier import Trust
 
 PATIENCE_S = 10.0
 MOST_CONNECTIONS, MOST_UNFINISHED = 800, 100
+MOST_ANNOUNCED, MOST_AFTER = 51 * 2**20, 2**16  # bytes; after an answer that came early
 _STREAM = b"text/event-stream; charset=utf-8"
 
 
@@ -35,6 +38,7 @@ class _Impatient(H11Protocol):
 
     unfinished: ClassVar[dict[_Impatient, None]]
     _late: asyncio.TimerHandle | None = None
+    _after = 0  # bytes that came after an answer
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -42,7 +46,19 @@ class _Impatient(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        self._endless(len(data))
         self._look()
+
+    def _endless(self, size: int) -> None:
+        """Closes where a request that was answered goes on and on."""
+        if self.conn.our_state is not h11.DONE or self.conn.their_state is not h11.SEND_BODY:
+            self._after = 0
+            return
+        self._after += size
+        said = next((value for name, value in self.headers if name == b"content-length"), b"")
+        announced = said.isdigit() and len(said) < 10 and int(said) <= MOST_ANNOUNCED
+        if self._after > MOST_AFTER and not announced:
+            self.transport.close()
 
     def _look(self) -> None:
         """One clock runs from a request's first byte (or the connection) to its last."""

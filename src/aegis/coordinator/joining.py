@@ -80,7 +80,8 @@ def register(study: Study, state: Registration, answers: Mapping[str, Answer]) -
             state.run,
             f"{len(there)} of {len(state.invited)} hospitals joined, the quorum is {needed}"
             f" (missing: {_list(missing)})",
-            "Start the missing hospitals, or lower federated.quorum",
+            "Start the missing hospitals, let people there approve the plan that waits, "
+            "or lower federated.quorum; then start the run again",
         )
         return Step(lost, (*events, closing.aborted(state.run, lost.reason)))
     waiting = replace(state, enrolled=there, attempt=state.attempt + 1)

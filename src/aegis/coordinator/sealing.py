@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from aegis.assurance.groups import size as group_counts
 from aegis.coordinator import closing
+from aegis.coordinator.asking import inquiry
 from aegis.coordinator.joining import asks_words, summed_statistics, tally_length
 from aegis.coordinator.rounds import NORM_LIMIT, aggregating, combine
 from aegis.coordinator.study import Step, Study
@@ -27,7 +28,14 @@ from aegis.events import Event, HospitalAbsent, ReplyQuarantined, SumOpened
 from aegis.identity.roster import Roster
 from aegis.messages import Answer, Enrolled, Request, Vector
 from aegis.messages.stages import Purpose
-from aegis.plan.sums import Layout, context, layout, least_survivors, topology
+from aegis.plan.sums import (
+    Layout,
+    context,
+    layout,
+    least_survivors,
+    question_sha256,
+    topology,
+)
 from aegis.privacy.dpgd import change
 from aegis.secagg import Aborted, Opening, begin, doubts, requests
 from aegis.secagg import step as advanced
@@ -228,6 +236,7 @@ def _begun(
     there = {h.hospital: h for h in hospitals}
     roster = Roster(tuple((name, bytes.fromhex(there[name].identity)) for name in names))
     anchors = {name: there[name].anchor for name in names if there[name].anchor}
+    question = question_sha256(inquiry(study, state)[names[0]])  # one and the same for all
     where = context(
         run,
         round,
@@ -237,11 +246,13 @@ def _begun(
         study.sha256,
         study.schema.sha256,
         anchors,
+        question,
     )
     least = least_survivors(study.plan, len(names))
     length = found.encoding.size
     sharing = topology(study.plan, anchors)
-    return Sealing(state, begin(where, roster, sharing, length=length, least=least))
+    begun = begin(where, roster, sharing, length=length, least=least, question=question)
+    return Sealing(state, begun)
 
 
 def _layout(study: Study, state: Tallying | Collecting | Broadcasting) -> Layout:

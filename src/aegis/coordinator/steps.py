@@ -12,18 +12,12 @@ from collections.abc import Mapping
 
 from aegis.assurance.groups import size
 from aegis.coordinator import closing
+from aegis.coordinator.asking import inquiry
 from aegis.coordinator.joining import register, sum_statistics
-from aegis.coordinator.rounds import aggregate, collect, control, open_round
+from aegis.coordinator.rounds import aggregate, collect, open_round
 from aegis.coordinator.sealing import open_sums, sealed, stage_requests
 from aegis.coordinator.study import Step, Study
-from aegis.messages import (
-    Answer,
-    Evaluate,
-    Invite,
-    Request,
-    Statistics,
-    Train,
-)
+from aegis.messages import Answer, Invite, Request
 from aegis.states import (
     Aggregating,
     Broadcasting,
@@ -36,53 +30,22 @@ from aegis.states import (
     State,
     Tallying,
     Terminated,
-    released,
 )
 
 
 def asks(study: Study, state: State) -> Mapping[str, Request]:
     """The requests that this state is waiting for."""
-    sha256 = study.sha256
     match state:
         case Registration():
             there = {enrolled.hospital for enrolled in state.enrolled}
             text = study.plan.to_json()
             return {
-                name: Invite(state.run, sha256, text) for name in state.invited if name not in there
+                name: Invite(state.run, study.sha256, text)
+                for name in state.invited
+                if name not in there
             }
-        case Tallying():
-            words = state.vocabulary if study.open_words and not study.private else {}
-            rows = sum(h.examples for h in state.hospitals)
-            question = Statistics(state.run, sha256, words, rows, len(state.hospitals))
-            return {h.hospital: question for h in state.hospitals}
-        case Collecting(progress=progress):
-            request = Train(
-                progress.run,
-                sha256,
-                progress.round + 1,
-                progress.weights,
-                progress.learning_rate,
-                sum(h.examples for h in progress.hospitals),
-                len(progress.hospitals),
-                progress.preparation,
-                control(study, progress),
-            )
-            return dict.fromkeys(state.asked, request)
-        case Broadcasting(progress=progress):
-            if not (state.final or closing.due(study.plan, progress)):
-                return {}
-            scoring = Evaluate(
-                progress.run,
-                sha256,
-                progress.round,
-                released(progress),
-                state.part,
-                progress.preparation,
-                state.final,
-            )
-            done = state.sealed is not None
-            asked = [h for h in progress.hospitals if not (done and h.scores == "summed")]
-            return {h.hospital: scoring for h in asked}
+        case Tallying() | Collecting() | Broadcasting():
+            return inquiry(study, state)
         case Sealing(of=of):
             return stage_requests(state, asks(study, of))
         case Idle() | RoundSetup() | Aggregating() | Terminated() | Failed():

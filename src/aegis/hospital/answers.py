@@ -12,6 +12,8 @@ from typing import NamedTuple, Protocol
 
 from aegis.errors import BadInput
 
+_LONG = ("mask", "unmask")
+
 
 class Question(NamedTuple):
     """Which stage of which attempt at which sum."""
@@ -25,7 +27,8 @@ class Question(NamedTuple):
 
 class Answers(Protocol):
     def keep(self, question: Question, answer: bytes) -> None:
-        """Durable when this returns; what earlier rounds of the run kept may go."""
+        """Durable when this returns. The long answers of earlier rounds of the run may go; that
+        they were begun, and over whom they were opened, stays."""
         ...
 
     def kept(self, question: Question) -> bytes | None: ...
@@ -44,8 +47,9 @@ class VolatileAnswers:
         self._kept: dict[Question, bytes] = {}
 
     def keep(self, question: Question, answer: bytes) -> None:
-        earlier = [q for q in self._kept if q.run == question.run and q.round < question.round]
-        for old in earlier:
+        for old in [q for q in self._kept if q.stage in _LONG]:
+            if old.run != question.run or old.round >= question.round:
+                continue
             del self._kept[old]
         self._kept[question] = answer
 
@@ -85,7 +89,8 @@ class SqliteAnswers:
     def keep(self, question: Question, answer: bytes) -> None:
         self._db.execute("BEGIN IMMEDIATE")
         self._db.execute(
-            "DELETE FROM answers WHERE run=? AND round<?", (question.run, question.round)
+            f"DELETE FROM answers WHERE run=? AND round<? AND stage IN {_LONG}",  # noqa: S608
+            (question.run, question.round),
         )
         self._db.execute("INSERT OR REPLACE INTO answers VALUES (?,?,?,?,?,?)", (*question, answer))
         self._db.execute("COMMIT")

@@ -14,7 +14,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,6 +64,14 @@ class Row:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
+def made_private(path: Path) -> None:
+    """An empty file for its owner only, where there is none. A database that is there already is
+    not opened beside SQLite: closing it would end the locks of every connection of this process
+    (sqlite.org/howtocorrupt.html, 2.2), and another process would take the journal away."""
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+
+
 class Chain:
     """Rows and payloads. Several processes may hold one file, several threads one chain."""
 
@@ -72,7 +80,7 @@ class Chain:
         self._lock = threading.RLock()
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            made_private(path)
             self._db = sqlite3.connect(
                 path, isolation_level=None, timeout=30, check_same_thread=False, factory=connection
             )

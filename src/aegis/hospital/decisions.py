@@ -9,7 +9,6 @@ is found out.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from aegis.errors import BadInput, DataError
-from aegis.hospital.chain import Head
+from aegis.hospital.chain import Head, made_private
 from aegis.plan import Plan
 
 Status: TypeAlias = Literal["pending", "approved", "refused"]
@@ -72,7 +71,7 @@ class Decisions:
         self._lock = threading.RLock()
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            made_private(path)
             self._db = sqlite3.connect(
                 path, isolation_level=None, timeout=30, check_same_thread=False
             )

@@ -124,8 +124,11 @@ def _kinds(request: Request) -> list[tuple[str, bool]]:
 def _of_stage(stage: Stage) -> list[tuple[str, bool]]:
     match stage:
         case Advertise():
-            named = ("list of hospitals", _names(stage.hospitals))
-            return [named, ("list of anchors", _bytes_by_name(stage.anchors))]
+            return [
+                ("list of hospitals", _names(stage.hospitals)),
+                ("list of anchors", _bytes_by_name(stage.anchors)),
+                ("digest of the question", isinstance(stage.question, bytes)),
+            ]
         case Share():
             keys = stage.advertised
             good = isinstance(keys, tuple) and all(isinstance(one, Advertised) for one in keys)
@@ -259,7 +262,7 @@ def _number(value: Any) -> bool:
 
 
 def _finite(value: Any) -> bool:
-    return _number(value) and math.isfinite(value)
+    return _number(value) and abs(value) < math.inf
 
 
 def _text(value: Any) -> bool:

@@ -72,7 +72,7 @@ def parse_policy(data: bytes, source: str, hospital: str) -> Policy:
         said = tomllib.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise DataError(f"{source} is not UTF-8 (byte {error.start})") from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits
         raise DataError(f"{source} is not TOML ({error})") from error
     known = {field.name: field.default for field in fields(Policy)}
     faults = [_unknown(name, known) for name in said if name not in known and name not in _ABOUT]

@@ -5,7 +5,8 @@ The protocol itself is ``aegis.secagg``; here stand the hospital's own condition
 one it pinned, never one that came in a message. A sum is among at least as many hospitals as the
 plan's quorum, and no fewer than the policy asks for are in what is opened. Who helped to open one
 sum of a round helps to open another only over the same survivors, because the difference of two
-sums is a single hospital.
+sums is a single hospital. What is asked inside is fixed, by its digest, before any key is made: who
+was told of another question has other keys, and no sum with the rest.
 """
 
 from __future__ import annotations
@@ -38,7 +39,14 @@ from aegis.messages.stages import (
     Unmasked,
 )
 from aegis.plan import Plan
-from aegis.plan.sums import context, layout, least_survivors, parts_of, topology
+from aegis.plan.sums import (
+    context,
+    layout,
+    least_survivors,
+    parts_of,
+    question_sha256,
+    topology,
+)
 from aegis.secagg.beacon import Beacon
 from aegis.secagg.context import DOMAIN, LEAST
 from aegis.secagg.participant import Participant
@@ -70,10 +78,10 @@ class SealedSums:
     def __init__(self, name: str, seal: Seal) -> None:
         self._name, self._seal = name, seal
         self._going: dict[tuple[str, Purpose], Participant] = {}
+        self._questions: dict[tuple[str, Purpose], bytes] = {}  # what each of them is about
         self._beacons: dict[str, Beacon] = {}
         self._anchors: dict[str, dict[str, bytes]] = {}
         self._reached: dict[str, tuple[int, int, int]] = {}
-        self._broken: dict[str, str] = {}
 
     def beacon(self, run: str, plan: Plan) -> Beacon | None:
         """The randomness that this hospital commits itself to when it enrols; groups are drawn
@@ -89,10 +97,11 @@ class SealedSums:
 
     def answer(self, plan: Plan, schema_sha256: str, stage: Stage) -> StageReply:
         """The reply to any stage but ``Mask``. Raises ``AegisError`` for what is refused."""
-        if stage.run in self._broken:
+        broken = self._seal.answers.kept(_broken(stage))
+        if broken is not None:
             raise DataError(
                 "this hospital takes no part in the run any more",
-                f"an opened sum was not the true one: {self._broken[stage.run]}",
+                f"an opened sum was not the true one: {broken.decode()}",
             )
         match stage:
             case Advertise():
@@ -125,6 +134,11 @@ class SealedSums:
             found: Masked = codec.loads(data, (Masked,))
             return found
         asked = len(self._participant(stage).roster.names)
+        if question_sha256(inner) != self._questions[stage.run, stage.purpose]:
+            raise DataError(
+                "the question inside is not the one that this sum was begun for",
+                "hospitals that are asked different things are in no sum together",
+            )
         if not isinstance(inner, Evaluate) and inner.hospitals > asked:
             raise DataError(
                 f"a question to {inner.hospitals} hospitals in a sum over {asked}",
@@ -159,7 +173,8 @@ class SealedSums:
         at = stage.round, stage.attempt
         if going is not None:
             there = going.context.round, going.context.attempt
-            if there == at and going.roster.names == tuple(sorted(stage.hospitals)):
+            same = self._questions[stage.run, stage.purpose] == stage.question
+            if there == at and same and going.roster.names == tuple(sorted(stage.hospitals)):
                 return going
             if there >= at:
                 raise DataError(
@@ -181,6 +196,7 @@ class SealedSums:
             stage.plan_sha256,
             schema_sha256,
             stage.anchors,
+            stage.question,
         )
         participant = Participant(
             self._name,
@@ -193,6 +209,7 @@ class SealedSums:
         )
         self._seal.answers.keep(_question(stage, "begun"), b"")
         self._going[stage.run, stage.purpose] = participant
+        self._questions[stage.run, stage.purpose] = stage.question
         return participant
 
     def _pin(self, stage: Advertise, beacon: Beacon) -> None:
@@ -260,14 +277,14 @@ class SealedSums:
         return reply
 
     def _checked(self, stage: Opened) -> Checked:
-        """A wrong sum ends this hospital's part in the run."""
+        """A wrong sum ends this hospital's part in the run, whatever restarts."""
         participant = self._participant(stage)
         if not participant.answered:
             raise DataError("this hospital did not stay to the end of this sum")
         try:
             return participant.check(stage)
         except CheckFailed as error:
-            self._broken[stage.run] = str(error)
+            self._seal.answers.keep(_broken(stage), str(error).encode())
             name = stage.run, stage.round, stage.attempt, stage.purpose
             return Checked(*name, self._name, str(error))
 
@@ -294,6 +311,11 @@ def _extent(reply: Update | Tally | Scores) -> tuple[int, bool]:
 
 def _question(stage: Stage, name: str) -> Question:
     return Question(stage.run, stage.round, stage.purpose, stage.attempt, name)
+
+
+def _broken(stage: Stage) -> Question:
+    """One for each run: why this hospital left it."""
+    return Question(stage.run, 0, "", 0, "broken")
 
 
 def _digest(stage: Stage) -> bytes:

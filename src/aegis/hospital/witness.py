@@ -171,7 +171,7 @@ class LogWitness:
             if (fields["event"], fields["run"]) != ("RoundClosed", request.run):
                 raise ValueError("it closes no round of this run")
             return int(fields["round"]), str(fields["next_sha256"] or fields["model_sha256"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise CheckFailed(f"the log has an entry that closes no round ({error})") from error
 
     def _compare(self, seen: Seen | None, now: Checkpoint, request: Witness) -> None:

@@ -102,10 +102,10 @@ class EnrolRequest:
         document = _document(data, LARGEST_REQUEST, "request to enrol")
         try:
             return cls(
-                str(document["code"]),
+                _plain(document["code"]),
                 PublicIdentity.from_json(document["identity"]),
-                int(document["time"]),
-                str(document["certificate"]),
+                _seconds(document["time"]),
+                _plain(document["certificate"]),
                 bytes.fromhex(document["by_identity"]),
                 bytes.fromhex(document["by_code"]),
             )
@@ -264,6 +264,18 @@ class Welcome:
 
 def _code_id(key: PublicKey) -> str:
     return hashlib.sha256(b"aegis/join/v1" + key.raw).hexdigest()[:16]
+
+
+def _plain(value: Any) -> str:
+    if not isinstance(value, str) or not value.isascii():
+        raise ValueError(f"{value!r:.60} is no plain text")
+    return value
+
+
+def _seconds(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 2**53:
+        raise ValueError(f"{value!r:.60} is no time")
+    return value
 
 
 def _document(data: bytes, limit: int, what: str) -> dict[str, Any]:

@@ -149,7 +149,7 @@ class Rotation:
                 bytes.fromhex(document["by_new"]),
                 bytes.fromhex(document["handover"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise DataError(f"this is no rotation ({error})", "ask for it again") from error
 
 

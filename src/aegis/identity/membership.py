@@ -209,7 +209,7 @@ class Membership:
                 tuple(_standing(one) for one in body["past"]),
                 tuple(Rotation.from_json(one) for one in body["rotations"]),
             )
-        except (ValueError, LookupError, TypeError, RecursionError) as error:
+        except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
             raise DataError(f"this is no list of members ({error})", "fetch it again") from error
         if not authority.verifies(DOMAIN, canonical(found.as_json()), signature):
             raise CheckFailed(

@@ -30,7 +30,9 @@ Ring: TypeAlias = NDArray[np.uint64] | NDArray[np.uint32]
 @dataclass(frozen=True, slots=True)
 class Advertise:
     """``hospitals`` are all that are asked for this sum; their keys are what each one pinned.
-    ``anchors``: the ends of their hash chains, where groups are drawn."""
+    ``anchors``: the ends of their hash chains, where groups are drawn. ``question`` is the SHA-256
+    (32 bytes) of what every one of them will be asked inside: hospitals that are told of different
+    questions find no common sum."""
 
     run: str
     plan_sha256: str
@@ -39,6 +41,7 @@ class Advertise:
     purpose: Purpose
     hospitals: tuple[str, ...]
     anchors: Mapping[str, bytes] = field(default_factory=dict)
+    question: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ class Letterbox:
         for path in sorted(self.folder.glob("*.letter"))[:MOST]:
             try:
                 found.append(_read(path))
-            except (AegisError, OSError, ValueError, KeyError, TypeError):
+            except (AegisError, OSError, ValueError, KeyError, TypeError, RecursionError):
                 continue
         return found
 

@@ -87,7 +87,7 @@ def value_fault(path: str, value: Any) -> str:
     schema = schema_of(path)
     got = "text " + repr(value) if _looks_like_number(value) else show(value)
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and not math.isfinite(value):
+    if number and not abs(value) < math.inf:
         return f"{path} must be {need(schema)}, and finite, got {show(value)}"
     whole = schema.get("type") == "integer"
     if (

@@ -20,10 +20,11 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from aegis import codec
 from aegis.errors import DataError
 from aegis.evaluation.classes import shape
 from aegis.identity.roster import Roster
-from aegis.messages import Scores, Tally, Update
+from aegis.messages import Evaluate, Scores, Statistics, Tally, Train, Update
 from aegis.messages.stages import Purpose, Ring
 from aegis.plan.plan import Plan, follows_noise_rule
 from aegis.secagg.context import LEAST, Context, framed, threshold
@@ -40,6 +41,7 @@ NETWORK_BOUND = 2.0**6 * MOST_ROWS
 GRID_BITS = 24
 
 Values: TypeAlias = Mapping[str, NDArray[np.float64]]
+Question: TypeAlias = Train | Statistics | Evaluate
 
 
 @dataclass(frozen=True)
@@ -122,13 +124,32 @@ def context(
     plan_sha256: str,
     schema_sha256: str,
     anchors: Mapping[str, bytes],
+    question: bytes,
 ) -> Context:
-    """The name of one attempt at one sum. The anchors are part of it, so that hospitals that were
-    shown different ones find no common sum."""
+    """The name of one attempt at one sum. The anchors and the digest of the question are part of
+    it, so that hospitals that were shown different ones find no common sum: of a sum in which only
+    one hospital was sent the true model, and all others one that teaches nothing, the coordinator
+    could read that one's update (Pasquini, Francati and Ateniese, CCS 2022)."""
     digest = hashlib.sha256(schema_sha256.encode())
+    digest.update(framed(question))
     for name in sorted(anchors):
         digest.update(framed(name, anchors[name]))
     return Context(run, round, attempt, purpose, roster.sha256, plan_sha256, digest.hexdigest())
+
+
+_last: tuple[Question, bytes] | None = None
+
+
+def question_sha256(question: Question) -> bytes:
+    """What an ``Advertise`` says of it. All hospitals of one process are asked with one and the
+    same value, so the last one is remembered."""
+    global _last
+    last = _last
+    if last is not None and last[0] is question:
+        return last[1]
+    found = codec.sha256(question)
+    _last = question, found
+    return found
 
 
 def least_survivors(plan: Plan, asked: int) -> int:

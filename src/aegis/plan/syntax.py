@@ -14,7 +14,7 @@ from typing import Any
 from aegis.errors import PlanError
 from aegis.plan.layers import Layer, Said
 
-MOST_CHARACTERS = 200_000
+MOST_CHARACTERS = 50_000
 _INTEGER = re.compile(r"[-+]?[0-9]{1,40}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _WORDS = {

@@ -8,7 +8,8 @@ where it means otherwise, and puts it into the sensitivity).
     epsilon_rdp   every event, by Renyi divergence (Mironov 2017; for Poisson sampling Mironov,
                   Talwar and Zhang 2019): an upper bound 8 to 15 per cent above the truth
     epsilon_pld   every event, by the distribution of the privacy loss (dp-accounting, imported
-                  late: its start costs 1.5 s): the figure to show
+                  late: its start costs 1.5 s): the figure to show; where it would take minutes
+                  (an epsilon above 1000, millions of steps), the bound by Renyi divergence
 """
 
 from __future__ import annotations
@@ -40,6 +41,11 @@ ORDERS: Curve = np.array(
 
 
 LEAST_NOISE = 1e-6
+MOST = 2**53
+"""Releases, steps: a ledger from somebody else may hold any number."""
+MOST_BY_DISTRIBUTION, LEAST_BY_DISTRIBUTION = 10**7, 0.05
+"""Steps, and noise: beyond them a distribution takes minutes or all memory."""
+HOPELESS = 1000.0
 
 
 @dataclass(frozen=True)
@@ -119,7 +125,20 @@ def epsilon_pld(events: Iterable[Event], delta: float) -> float:
     square = sum(e.mu**2 * n for e, n in counts.items() if isinstance(e, GaussianRelease))
     if all(isinstance(event, GaussianRelease) for event in counts):
         return gdp_epsilon(math.sqrt(square), delta)  # the distribution is Gaussian: no grid needed
+    bound = epsilon_of_curve(_sum(counts), delta)
+    if bound > HOPELESS or not all(map(_fits_a_grid, counts, counts.values())):
+        return bound
     return _by_distribution(counts, square, delta)
+
+
+def _fits_a_grid(event: Event, times: int) -> bool:
+    match event:
+        case GaussianRelease():
+            return True
+        case PoissonGaussian(multiplier, _, steps):
+            return multiplier >= LEAST_BY_DISTRIBUTION and steps * times <= MOST_BY_DISTRIBUTION
+        case LaplaceRelease(_, count):
+            return count * times <= MOST_BY_DISTRIBUTION
 
 
 def _by_distribution(counts: Mapping[Event, int], square: float, delta: float) -> float:
@@ -172,7 +191,7 @@ def renyi(event: Event) -> Curve:
             down = np.log((a - 1) / (2 * a - 1)) - a / scale
             curve = count * np.logaddexp(up, down) / (a - 1)
         case PoissonGaussian(multiplier, rate, steps):
-            if rate == 1 or multiplier < 0.05:  # sampling cannot make it worse
+            if rate == 1 or multiplier < LEAST_BY_DISTRIBUTION:  # sampling cannot make it worse
                 curve = ORDERS * (steps / (2 * multiplier**2))
             else:
                 curve = steps * _sampled(rate, multiplier)
@@ -250,7 +269,7 @@ def _log_choose(order: int) -> Curve:
 
 def _above_0(**values: float) -> None:
     for name, value in values.items():
-        if not (math.isfinite(value) and value > 0):
+        if not 0 < value < 1e300:
             raise BadInput(
                 f"{name} must be finite and above 0, got {value}",
                 way_out="To train without noise, set privacy.mechanism: none",
@@ -270,5 +289,7 @@ def _noise(**values: float) -> None:
 
 def _whole(**values: int) -> None:
     for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise BadInput(f"{name} must be a whole number of 1 or more, got {value!r}")
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST:
+            raise BadInput(
+                f"{name} must be a whole number of 1 or more, got {value!r:.60}", "2^53 at most"
+            )

@@ -89,7 +89,7 @@ def curves(result: Mapping[str, Any]) -> Curves:
         if (chart := _curve(result, history, key, title, said)) is not None
     ]
     if not drawn:
-        why = "no round was scored" if history else "this result holds no history"
+        why = "no round was scored" if history else "no round has been scored"
         return Curves((), "", f"There is no curve: {why}.")
     return Curves(tuple(drawn), _note(history, drawn[0]))
 

@@ -8,7 +8,7 @@ opened sums, or why there are none. A hospital that answers wrongly is named and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -58,6 +58,7 @@ from aegis.secagg.sums import (
 from aegis.secagg.topology import Topology, complete
 
 _LONGEST_REASON = 500
+_MOST_NAMED = 5
 R = TypeVar("R", bound=StageReply)
 
 
@@ -69,13 +70,16 @@ def begin(
     length: int,
     ring_bits: Literal[64, 32] = 64,
     least: int | None = None,
+    question: bytes = b"",
 ) -> Advertising:
-    """A sum over all of ``roster`` of vectors ``length`` long; ``least`` replaces the threshold."""
+    """A sum over all of ``roster`` of vectors ``length`` long; ``least`` replaces the threshold,
+    ``question`` is the digest of what is asked inside."""
     size = len(roster.names)
     needed = threshold(size) if least is None else checked_threshold(size, least)
     if context.roster_sha256 != roster.sha256:
         raise CheckFailed("a context of another roster")
-    return Advertising(Sum(context, roster, topology or complete(), length, ring_bits, needed))
+    sharing = topology or complete()
+    return Advertising(Sum(context, roster, sharing, length, ring_bits, needed, question))
 
 
 def requests(
@@ -88,7 +92,8 @@ def requests(
     match combiner:
         case Advertising():
             names, anchors = about.roster.names, about.topology.anchors
-            return {hospital: Advertise(*name, names, anchors) for hospital in names}
+            asked = Advertise(*name, names, anchors, about.question)
+            return dict.fromkeys(names, asked)
         case Sharing(advertised=advertised):
             return {one.hospital: Share(*name, advertised) for one in advertised}
         case Masking(shared=shared):
@@ -160,7 +165,8 @@ def _advertised(state: Advertising, answers: Answers) -> Outcome:
             found.append(one)
             keys |= own
     if len(found) < about.threshold:
-        return _too_few("advertised keys", len(found), about, faults + taken.blamed)
+        there = [one.hospital for one in found]
+        return _too_few("advertised keys", there, about, faults + taken.blamed)
     return Sharing(about, tuple(found), faults + taken.blamed)
 
 
@@ -177,7 +183,7 @@ def _shared(state: Sharing, answers: Answers) -> Outcome:
             found[name] = one
     blamed = state.blamed + taken.blamed
     if len(found) < about.threshold:
-        return _too_few("shared their secrets", len(found), about, blamed)
+        return _too_few("shared their secrets", found, about, blamed)
     return Masking(about, state.advertised, found, blamed)
 
 
@@ -203,7 +209,7 @@ def _masked(state: Masking, answers: Answers) -> Outcome:
     blamed = state.blamed + taken.blamed
     survivors = tuple(sorted(commitments))
     if len(survivors) < about.threshold:
-        return _too_few("handed in a masked vector", len(survivors), about, blamed)
+        return _too_few("handed in a masked vector", survivors, about, blamed)
     if not checks.opening(groups, state.shared, survivors)[0]:
         return Aborted("no group kept three hospitals", blamed)
     seeds = {name: one.seed_sha256 for name, one in state.shared.items()}
@@ -224,7 +230,7 @@ def _confirmed(state: Confirming, answers: Answers) -> Outcome:
             taken.blame(name, "a signature that is not on this list of survivors")
     blamed = state.blamed + taken.blamed
     if len(found) < about.threshold:
-        return _too_few("confirmed who survived", len(found), about, blamed)
+        return _too_few("confirmed who survived", found, about, blamed)
     return Unmasking(state, found, blamed)
 
 
@@ -243,13 +249,16 @@ def _unmasked(state: Unmasking, answers: Answers) -> Outcome:
             found[name] = one
     blamed = state.blamed + taken.blamed
     if len(found) < about.threshold:
-        return _too_few("gave their shares", len(found), about, blamed)
+        return _too_few("gave their shares", found, about, blamed)
     return opened(confirmed, found, blamed)
 
 
-def _too_few(did: str, count: int, about: Sum, blamed: Blame) -> Aborted:
-    needed, size = about.threshold, len(about.roster.names)
-    return Aborted(f"{count} of {size} hospitals {did}, {needed} must have", blamed)
+def _too_few(did: str, there: Collection[str], about: Sum, blamed: Blame) -> Aborted:
+    needed, names = about.threshold, about.roster.names
+    silent = sorted(set(names) - set(there))
+    shown = f"{', '.join(silent[:_MOST_NAMED])}{', ...' if len(silent) > _MOST_NAMED else ''}"
+    did = f"{len(there)} of {len(names)} hospitals {did}, {needed} must have (not: {shown})"
+    return Aborted(did, blamed)
 
 
 class _Taken:

@@ -24,7 +24,8 @@ Blame: TypeAlias = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """What all stages share. ``length`` is that of a vector without the checksum's slots."""
+    """What all stages share. ``length`` is that of a vector without the checksum's slots,
+    ``question`` the digest of what all hospitals are asked inside."""
 
     context: Context
     roster: Roster
@@ -32,6 +33,7 @@ class Sum:
     length: int
     ring_bits: Literal[64, 32]
     threshold: int
+    question: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,17 +26,17 @@ def imported(data: bytes) -> Evidence:
         whole = canonical(document) + b"\n" == data and document["format"] == FORMAT
         whole = whole and hashlib.sha256(canonical(body)).hexdigest() == document["sha256"]
         return Evidence(
-            run=body["run"],
+            run=_text(body["run"]),
             entries=[
                 Entry(number, text.encode(), bytes.fromhex(leaf))
                 for number, (text, leaf) in enumerate(
                     zip(body["entries"], body["leaves"], strict=True), 1
                 )
             ],
-            checkpoints=body["checkpoints"],
-            plan=body["plan"],
-            card=body["card"],
-            result=body["result"],
+            checkpoints=[_text(note) for note in body["checkpoints"]],
+            plan=_text_or_none(body["plan"]),
+            card=_text_or_none(body["card"]),
+            result=_text_or_none(body["result"]),
             model=None if body["model"] is None else base64.b64decode(body["model"], validate=True),
             ledgers=None if body["ledgers"] is None else _ledgers(body["ledgers"]),
             seen=None if body["seen"] is None else _seen(body["seen"]),
@@ -50,19 +50,36 @@ def imported(data: bytes) -> Evidence:
         ) from error
 
 
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.40} is no text")
+    value.encode()  # raises where it is none that can be hashed
+    return value
+
+
+def _text_or_none(value: Any) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _number(value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError(f"{value!r:.40} is no number")
+    return value
+
+
 def _ledgers(body: Mapping[str, Any]) -> dict[str, LedgerFile]:
     return {name: LedgerFile([Row(*row) for row in rows]) for name, rows in body.items()}
 
 
 def _seen(body: Mapping[str, Any]) -> dict[str, tuple[int, bytes]]:
-    return {name: (int(size), bytes.fromhex(root)) for name, (size, root) in body.items()}
+    return {name: (_number(size), bytes.fromhex(root)) for name, (size, root) in body.items()}
 
 
 def _seal(body: Mapping[str, Any]) -> Seal:
     return Seal(
-        body["number"],
+        _number(body["number"]),
         body["entry"].encode(),
         tuple(bytes.fromhex(one) for one in body["proof"]),
-        body["checkpoint"],
+        _text(body["checkpoint"]),
         tuple((after, signature) for after, signature in body["handovers"]),
     )

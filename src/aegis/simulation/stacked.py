@@ -20,6 +20,8 @@ from aegis.hospital.work import Scoring, Work
 from aegis.messages import Absence, Answer, Request
 from aegis.training import trainer_for
 
+_REMEMBERED = 2  # stacks of scored rows: those of validation and of test
+
 
 class StackedHospitals:
     """A transport over ``nodes``, which must all follow the same plan."""
@@ -75,6 +77,8 @@ class StackedHospitals:
         stack = self._stacks.get(key)
         if stack is None:
             stack = self._stacks[key] = _Stack(list(scorings.values()))
+            while len(self._stacks) > _REMEMBERED:  # each holds the rows of all hospitals in it
+                self._stacks.pop(next(iter(self._stacks)))
         logits = first.model.logits(first.request.weights, stack.design)
         try:
             histograms, losses = score_many(logits, stack.labels, stack.owner, len(scorings))

@@ -28,6 +28,7 @@ from aegis.errors import CheckFailed, DataError, RunAborted
 from aegis.events import Event, as_json
 from aegis.identity.keys import SigningKey
 from aegis.store.checkpoint import Checkpoint, digest, origin
+from aegis.store.format import CACHE
 from aegis.store.merkle import Tree, leaf_hash
 from aegis.store.note import Note, Signature, signed
 
@@ -81,6 +82,7 @@ class AuditLog:
         self._grown: dict[str, _Grown] = {}
         with self._told():
             self._db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30)
+            self._db.execute(CACHE)
 
     def __call__(self, event: Event) -> None:
         """As a listener."""
@@ -158,8 +160,7 @@ class AuditLog:
     def checkpoint(self, run: str, key: SigningKey) -> Note:
         """Where the log stands, signed; not kept before it is ``witnessed``. A log that has not
         grown gives the checkpoint it has."""
-        kept = self.checkpoints(run)
-        last = Note.parse(kept[-1]) if kept else None
+        _, last = self._last(run)
         tree = self._synced(run).tree
         if last is not None and Checkpoint.parse(last.text).size == len(tree):
             return last
@@ -171,11 +172,7 @@ class AuditLog:
         """Keep a checkpoint with these cosignatures (their verification is the caller's), or add
         them to the last one; ``CheckFailed`` where it does not follow from the last."""
         with self._change():
-            found = self._all(
-                "SELECT number, note FROM checkpoints WHERE run=? ORDER BY number DESC LIMIT 1",
-                (run,),
-            )
-            number, last = (found[0][0], Note.parse(found[0][1])) if found else (0, None)
+            number, last = self._last(run)
             now = Checkpoint.parse(note.text)
             if last is not None and last.text == note.text:
                 note = last
@@ -198,6 +195,13 @@ class AuditLog:
 
     def close(self) -> None:
         self._db.close()
+
+    def _last(self, run: str) -> tuple[int, Note | None]:
+        """The last checkpoint that was kept, and how many there are."""
+        found = self._all(
+            "SELECT number, note FROM checkpoints WHERE run=? ORDER BY number DESC LIMIT 1", (run,)
+        )
+        return (found[0][0], Note.parse(found[0][1])) if found else (0, None)
 
     def _insert(self, run: str, grown: _Grown, records: Sequence[Record]) -> None:
         rows, time = [], grown.time

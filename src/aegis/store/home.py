@@ -42,8 +42,10 @@ class Home:
         return cls(Path(said or "aegis-data"))
 
     def prepare(self) -> Home:
-        """Make the folders. Raises ``BadInput`` where the place cannot be written."""
+        """Make the folders, a new data root for its owner alone: with open trust the journal holds
+        what single hospitals sent. Raises ``BadInput`` where the place cannot be written."""
         try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             for folder in FOLDERS:
                 (self.root / folder).mkdir(parents=True, exist_ok=True)
         except OSError as error:

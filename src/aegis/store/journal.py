@@ -12,18 +12,21 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from aegis import codec, states
-from aegis.errors import BadInput, RunAborted
+from aegis.errors import BadInput, DataError, RunAborted
 from aegis.events import Event, as_json
 from aegis.states import State
-from aegis.store.format import made_or_checked
+from aegis.store.format import CACHE, COLUMNS, made_or_checked
 from aegis.store.postgres import Server, server_of
+from aegis.store.turns import turn_at
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,10 @@ class Journal:
     of another format, ``RunAborted`` where a server does not answer."""
 
     _db: sqlite3.Connection | Server
+    _turn: threading.Lock
 
     def __init__(self, path: Path) -> None:
+        self._turn = turn_at(path)
         server = server_of(path)
         self._db = _opened(path) if server is None else server
 
@@ -83,6 +88,7 @@ class Journal:
         if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
             return cls(path)
         journal = cls.__new__(cls)
+        journal._turn = turn_at(path)
         if (server := server_of(path)) is not None:
             journal._db = server
             return journal
@@ -104,7 +110,7 @@ class Journal:
             )
 
     def save(self, run: str, state: State, events: Sequence[Event]) -> None:
-        data = codec.dumps(state)
+        data = _marked(codec.dumps(state))
         now = _now()
         with self._transaction():
             self._db.execute(
@@ -140,8 +146,8 @@ class Journal:
         )
 
     def command(self, run: str) -> str | None:
-        row = self._db.execute("SELECT command FROM runs WHERE run=?", (run,)).fetchone()
-        return None if row is None else row[0]
+        rows = self._rows("SELECT command FROM runs WHERE run=?", (run,))
+        return rows[0][0] if rows else None
 
     def give_command(self, run: str, command: str | None) -> None:
         with self._transaction():
@@ -150,47 +156,42 @@ class Journal:
             raise BadInput(f"no run is called {run}", way_out="See: aegis report --list")
 
     def run(self, run: str) -> StoredRun:
-        row = self._db.execute(
+        rows = self._rows(
             "SELECT task, plan, options, started, state, command FROM runs WHERE run=?", (run,)
-        ).fetchone()
-        if row is None:
+        )
+        if not rows:
             known = ", ".join(self.runs()[:5]) or "none yet"
             raise BadInput(f"no run is called {run}", f"the latest are: {known}")
-        task, plan, options, started, data, command = row
-        if data is None:
-            state: State = states.Idle()
-        else:
-            state = codec.loads(data, states.CLASSES)
-        return StoredRun(run, task, plan, json.loads(options), started, state, command)
+        task, plan, options, started, data, command = rows[0]
+        state = states.Idle() if data is None else _state(run, data)
+        with _whole():
+            return StoredRun(run, task, plan, json.loads(options), started, state, command)
 
     def runs(self) -> list[str]:
         """Run names, latest first."""
-        found = self._db.execute("SELECT run FROM runs ORDER BY started DESC, run DESC")
-        return [run for (run,) in found]
+        return [
+            run for (run,) in self._rows("SELECT run FROM runs ORDER BY started DESC, run DESC")
+        ]
 
     def events(self, run: str, after: int = 0) -> list[tuple[int, str, dict[str, Any]]]:
         """(number, UTC time, event) in order."""
-        found = self._db.execute(
+        found = self._rows(
             "SELECT number, time, event FROM events WHERE run=? AND number>? ORDER BY number",
             (run, after),
         )
-        return [(number, time, json.loads(event)) for number, time, event in found]
+        with _whole():
+            return [(number, time, json.loads(event)) for number, time, event in found]
 
     def last_event(self, run: str) -> int:
         """The number of its last event; 0 before the first."""
-        found = self._db.execute("SELECT max(number) FROM events WHERE run=?", (run,)).fetchone()
-        return int(found[0] or 0)
+        ((found,),) = self._rows("SELECT max(number) FROM events WHERE run=?", (run,))
+        return int(found or 0)
 
     def row(self, run: str) -> dict[str, Any]:
         """A run's row as it is stored, but for its command, which is nobody's fact."""
-        found = self._db.execute(
-            "SELECT run, task, plan, plan_sha256, options, started, state_name, state, saved"
-            " FROM runs WHERE run=?",
-            (run,),
-        )
-        row = found.fetchone()
-        names = [column[0] for column in found.description]
-        return {} if row is None else dict(zip(names, row, strict=True))
+        names = COLUMNS["runs"][:-1]
+        rows = self._rows(f"SELECT {', '.join(names)} FROM runs WHERE run=?", (run,))  # noqa: S608
+        return dict(zip(names, rows[0], strict=True)) if rows else {}
 
     def digest(self, run: str) -> str:
         """SHA-256 of a run's row, its state included."""
@@ -201,9 +202,9 @@ class Journal:
 
     def history(self, run: str) -> list[tuple[int, str]]:
         """(round, metrics as JSON) in order."""
-        return self._db.execute(
+        return self._rows(
             "SELECT round, metrics FROM training_history WHERE run=? ORDER BY round", (run,)
-        ).fetchall()
+        )
 
     def add_model(self, sha256: str, run: str, task: str, card: str) -> None:
         with self._transaction():
@@ -216,7 +217,7 @@ class Journal:
 
     def models(self) -> list[StoredModel]:
         """Every version, oldest first."""
-        found = self._db.execute(
+        found = self._rows(
             "SELECT number, sha256, run, task, created, card FROM models ORDER BY number"
         )
         return [StoredModel(*row) for row in found]
@@ -234,13 +235,17 @@ class Journal:
     def promotions(self) -> list[tuple[Any, ...]]:
         """(number, kind, task, version, sha256, person, key, signature, reason, time), oldest
         first."""
-        return self._db.execute("SELECT * FROM promotions ORDER BY number").fetchall()
+        return self._rows("SELECT * FROM promotions ORDER BY number")
 
     def close(self) -> None:
         self._db.close()
 
+    def _rows(self, statement: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        with _whole():
+            return self._db.execute(statement, values).fetchall()
+
     def _transaction(self) -> _Transaction:
-        return _Transaction(self._db)
+        return _Transaction(self._db, self._turn)
 
 
 def _opened(path: Path) -> sqlite3.Connection:
@@ -251,6 +256,7 @@ def _opened(path: Path) -> sqlite3.Connection:
         raise _unopened(path, error) from error
     try:
         db.execute("PRAGMA synchronous=FULL")
+        db.execute(CACHE)
         made_or_checked(db, path)
         db.execute("PRAGMA journal_mode=WAL")
     except sqlite3.Error as error:
@@ -263,28 +269,74 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 
 class _Transaction:
-    def __init__(self, db: sqlite3.Connection | Server) -> None:
-        self._db = db
+    def __init__(self, db: sqlite3.Connection | Server, turn: threading.Lock) -> None:
+        self._db, self._turn = db, turn
 
     def __enter__(self) -> None:
+        self._turn.acquire()
         try:
             self._db.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            raise _unwritten(error) from error
+        except BaseException as error:
+            self._turn.release()
+            if isinstance(error, sqlite3.OperationalError):
+                raise _unwritten(error) from error
+            raise
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        try:
+            self._end(kind, error)
+        finally:
+            self._turn.release()
+
+    def _end(self, kind: type[BaseException] | None, error: object) -> None:
         try:
             if kind is None:
                 self._db.execute("COMMIT")
                 return
             if self._db.in_transaction:  # a full disk rolls back by itself
                 self._db.execute("ROLLBACK")
-        except sqlite3.OperationalError as failed:
+        except sqlite3.DatabaseError as failed:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise _unwritten(failed) from failed
         if isinstance(error, sqlite3.OperationalError):
             raise _unwritten(error) from error
+
+
+def _marked(data: bytes) -> bytes:
+    """A state with its SHA-256 behind it: a byte that a disk changed would be another model."""
+    return data + hashlib.sha256(data).digest()
+
+
+def _state(run: str, data: bytes) -> State:
+    """States of before this mark are read too; in one that has it and is damaged, the mark is a
+    byte too many."""
+    whole = data[:-32]
+    marked = hashlib.sha256(whole).digest() == data[-32:]
+    try:
+        state: State = codec.loads(whole if marked else data, states.CLASSES)
+    except DataError as error:
+        raise DataError(
+            f"the saved state of {run} cannot be read",
+            error.value if marked else "the database is damaged: it is not what was written",
+            "Restore a backup: aegis backup restore --force",
+        ) from error
+    return state
+
+
+@contextmanager
+def _whole() -> Iterator[None]:
+    """What a damaged page gives is an error of ours, whoever looks at it."""
+    try:
+        yield
+    except (sqlite3.ProgrammingError, DataError):
+        raise
+    except (sqlite3.Error, ValueError) as error:
+        raise DataError(
+            f"the journal cannot be read ({str(error)[:120]})",
+            "its database is damaged, or its disk is",
+            "Restore a backup: aegis backup restore --force",
+        ) from error
 
 
 def _unwritten(error: sqlite3.Error) -> RunAborted:

@@ -30,8 +30,8 @@ from aegis.identity.keys import PublicKey, SigningKey
 LOG, WITNESS = 1, 4  # signature types: Ed25519 over the text, and the same with a time
 _MARK = "— "
 _KINDS = (LOG, WITNESS)
-_NAME = re.compile(r"[^\s+]+")
-_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
+_NAME = re.compile(r"[^\s+\ud800-\udfff]+")
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\ud800-\udfff]")  # and halves of letters
 
 Signature: TypeAlias = tuple[str, bytes]
 """A key's name; key id and signature."""
@@ -150,7 +150,7 @@ def key_name(hospital: str) -> str:
 
 
 # Many witnesses in one process look at the same checkpoint, and a verifier looks at it again.
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _verified(key: bytes, message: bytes, proof: bytes) -> bool:
     try:
         Ed25519PublicKey.from_public_bytes(key).verify(proof, message)

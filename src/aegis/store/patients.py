@@ -12,9 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
+from numpy.lib.format import read_array
 from numpy.typing import NDArray
 
 from aegis.errors import DataError
@@ -24,6 +26,10 @@ from aegis.tasks.tables.reading import MISSING, Problems, Table, Words, read_tab
 from aegis.tasks.task import Column, Rows, Schema
 
 MOST_REMARKS = 20
+_UNREADABLE = (
+    *(OSError, ValueError, EOFError, TypeError, SyntaxError, TokenError),
+    *(MemoryError, OverflowError, RecursionError, LookupError),
+)  # what a header comes to that is no dictionary of a small array
 
 
 @dataclass(frozen=True)
@@ -102,8 +108,9 @@ def _images(given: Any, schema: Schema) -> Patients:
 
 def _array(path: Path) -> NDArray[Any]:
     try:
-        return np.asarray(np.load(path, allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
+        with path.open("rb") as file:
+            return np.asarray(read_array(file, allow_pickle=False))
+    except _UNREADABLE as error:
         raise DataError(
             f"{path} cannot be read as images ({error})",
             "a model of images takes an array, or a .npy file of one",

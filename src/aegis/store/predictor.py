@@ -24,12 +24,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aegis.errors import AegisError, BadInput, CheckFailed, DataError
+from aegis.store.foreign_cards import column, sound
 from aegis.store.patients import Patients, Remark, patients
 from aegis.store.registry import shape_of
 from aegis.tasks.bounded import Prepared, read_preparation
-from aegis.tasks.models import Model, model_bytes
+from aegis.tasks.models import Model, Perceptron, model_bytes
 from aegis.tasks.preparation import MINIMUM_CELL, Preparation, tally, with_vocabulary
-from aegis.tasks.task import Column, Picture, Rows, Schema
+from aegis.tasks.task import Picture, Rows, Schema
 
 EMBEDDED, DIGEST = "aegis_card", "aegis_card_sha256"
 LARGEST_HEADER = 64 << 20
@@ -226,7 +227,7 @@ def loaded(data: bytes, card: Mapping[str, Any], name: str) -> Predictor:
     from safetensors.numpy import load as read
 
     try:
-        shape, prepared = shape_of(dict(card)), read_preparation(card["preparation"])
+        shape, prepared = shape_of(dict(card)), sound(read_preparation(card["preparation"]))
         weights = shape.flat(read(data))
         schema = schema_of(card)
         site = (card.get("plan") or {}).get("data", {}).get("standardize") == "site"
@@ -234,9 +235,20 @@ def loaded(data: bytes, card: Mapping[str, Any], name: str) -> Predictor:
         unknown = {feature.column for feature in prepared.features} - set(schema.names)
         if unknown and schema.image is None:
             raise ValueError(f"its preparation names {min(unknown)}, its columns do not")
+        if schema.classes and len(schema.classes) != shape.classes:
+            raise ValueError(f"{len(schema.classes)} classes for {shape.classes} outputs")
+        if isinstance(shape, Perceptron) and shape.inputs != len(prepared.features):
+            raise ValueError(f"{len(prepared.features)} columns for {shape.inputs} inputs")
     except AegisError as error:
         raise CheckFailed(f"{name} does not fit its card ({error})") from error
-    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (
+        SafetensorError,
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        ArithmeticError,
+    ) as error:
         raise CheckFailed(
             f"{name} is no model file, or it is damaged ({error})",
             way_out="Export it again: aegis models export",
@@ -263,8 +275,7 @@ def schema_of(card: Mapping[str, Any]) -> Schema:
             raise DataError("an older version stored its card without the columns")
         return schema
     columns = tuple(
-        Column(**{**column, "categories": tuple(column["categories"])})
-        for column in found["columns"]
+        column(**{**one, "categories": tuple(one["categories"])}) for one in found["columns"]
     )
     image = found.get("image")
     classes = tuple(found.get("classes") or ())
@@ -281,10 +292,10 @@ def embedded_card(data: bytes) -> dict[str, Any] | None:
     if not isinstance(header, dict):
         raise ValueError("its header is no object")
     told = header.get("__metadata__") or {}
-    said = told.get(EMBEDDED)
+    said = told.get(EMBEDDED) if isinstance(told, dict) else None
     if said is None:
         return None
-    if hashlib.sha256(said.encode()).hexdigest() != told.get(DIGEST):
+    if not isinstance(said, str) or hashlib.sha256(said.encode()).hexdigest() != told.get(DIGEST):
         raise ValueError("the card inside was changed")
     found: dict[str, Any] = json.loads(said)
     return found

@@ -58,6 +58,9 @@ class Recording:
         }
         self._seen = dict.fromkeys(self._witnesses, 0)
         self._closed = (0, b"")
+        self._read = 0
+        self._came: set[str] = set()
+        self._missed: set[str] = set()
 
     def begin(self) -> None:
         """Put the keys on record, once, and whatever a crash kept from being entered."""
@@ -118,14 +121,17 @@ class Recording:
     def checkpoint(self, round: int) -> Note:
         """Sign where the log stands, have it cosigned, and keep it. Who did not join the run is not
         asked: such a hospital knows nothing of it."""
-        told = [fields for _, _, fields in self._journal.events(self._run)]
-        joined = {one["hospital"] for one in told if one["event"] == "HospitalJoined"}
-        away = {
-            one["hospital"]
-            for one in told
-            if one["event"] == "HospitalAbsent" and one["round"] == 0
-        }
-        return self._checkpoint(round, set(self._seen) - (away - joined), tell=True)
+        return self._checkpoint(round, set(self._seen) - self._away(), tell=True)
+
+    def _away(self) -> set[str]:
+        """Who did not join, by the journal; each of its events is read once."""
+        for number, _, fields in self._journal.events(self._run, self._read):
+            self._read = number
+            if fields["event"] == "HospitalJoined":
+                self._came.add(fields["hospital"])
+            elif fields["event"] == "HospitalAbsent" and fields["round"] == 0:
+                self._missed.add(fields["hospital"])
+        return self._missed - self._came
 
     def _checkpoint(self, round: int, asked: Collection[str], *, tell: bool) -> Note:
         note = self._log.checkpoint(self._run, self._key)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
 from aegis.errors import BadInput, RunAborted
+from aegis.store.format import CACHE
 
 Verdict: TypeAlias = Literal["new", "replayed", "reused", "forgotten"]
 
@@ -67,6 +68,7 @@ class _File:
             )
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
+            self._db.execute(CACHE)
             self._db.executescript(SCHEMA)
         except sqlite3.Error as error:
             raise BadInput(
@@ -99,7 +101,8 @@ class ReplayGuard(_File):
                         self._prune(now)
                     self._db.execute("COMMIT")
                 except BaseException:
-                    self._db.execute("ROLLBACK")
+                    if self._db.in_transaction:  # a full disk rolls back by itself
+                        self._db.execute("ROLLBACK")
                     raise
             except sqlite3.Error as error:
                 raise RunAborted(

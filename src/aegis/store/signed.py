@@ -103,7 +103,9 @@ def keyrings(log: Sequence[Fields], faults: list[Fault]) -> Iterator[Keyring]:
 def _fixed(fields: Fields) -> Keyring:
     hospitals = {name: _key(text) for name, text in fields["hospitals"].items()}
     witnesses = tuple(name for name in fields["witnesses"] if hospitals[name])
-    return Keyring(fields["number"], _key(fields["coordinator"]), hospitals, witnesses)
+    found = Keyring(fields["number"], _key(fields["coordinator"]), hospitals, witnesses)
+    found.verifiers("any")  # raises for a name that no note can hold
+    return found
 
 
 def _key(text: str) -> PublicKey:

@@ -174,7 +174,14 @@ def _guarded(section: Iterator[Fault]) -> Iterator[Fault]:
     """Entries that were signed but lack what their kind has are a fault, not a crash."""
     try:
         yield from section
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, AegisError) as error:
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        ArithmeticError,
+        AegisError,
+    ) as error:
         yield Fault("log", f"an entry or a file lacks what it must have ({error!r})")
 
 

@@ -119,6 +119,21 @@ def test_the_attack_test_s_badge_follows_its_verdict(desk, runs, verdict, state)
     assert by_key(badges(document, ()))["audit"].state == state
 
 
+@pytest.mark.parametrize(
+    ("chances", "label"),
+    [
+        ([], "Fairness: checked"),
+        ([True], "Fairness: limit exceeded, may be chance"),
+        ([True, False], "Fairness: failed"),
+    ],
+)
+def test_the_fairness_badge_says_what_the_sentence_says(desk, runs, chances, label):
+    broken = [{"may_be_chance": one} for one in chances]
+    fairness = {"fair": not broken, "violations": broken, "sentence": "By hospital it differs."}
+    document = dict(desk.reading.document(runs[1])) | {"fairness": fairness}
+    assert by_key(badges(document, ()))["fairness"].label == label
+
+
 def test_without_a_record_there_is_no_badge(desk, runs):
     assert badges({"run": "r", "privacy": {}, "hospitals": []}) == ()
     document = dict(desk.reading.document(runs[0]))

@@ -98,6 +98,19 @@ def test_who_is_gone_turns_grey_and_keeps_its_last_known_scores(tmp_path):
     assert "3 of 4 hospitals connected" in page
 
 
+@pytest.mark.parametrize(
+    ("gone", "said"),
+    [
+        ({"aster"}, "The round closes without those that are missing"),
+        ({"aster", "birch"}, "No round can close until some are back: 3 are needed, 2 there."),
+    ],
+)
+def test_the_overview_says_whether_a_round_can_close_without_the_missing(tmp_path, gone, said):
+    run = ARun(tmp_path, NAMES, {name: name not in gone for name in NAMES})
+    run.opens()
+    assert said in asking(run).get("/").text
+
+
 def test_scores_of_few_patients_and_small_numbers_are_withheld(run):
     run.opens()
     run.tell(run.joined("birch", examples=4))

@@ -8,9 +8,10 @@ import re
 import pytest
 
 from aegis.console.coordinator.api.admissible import DEEPEST, admissible
+from aegis.console.people.accounts import HERE
 from aegis.console.window.routes import routes_of
 from aegis.errors import BadInput
-from tests.console.asking import Asking
+from tests.console.asking import Asking, stream_ends
 
 JSON = {"Content-Type": "application/json"}
 
@@ -144,3 +145,19 @@ def test_a_body_may_be_as_deep_as_a_plan_needs_and_no_deeper():
     assert admissible(value) is value
     with pytest.raises(BadInput, match="too deeply"):
         admissible([value])
+
+
+def test_a_name_that_was_pointed_at_this_machine_opens_no_page(window):
+    asking = Asking(window, None)
+    assert asking.get("/login").status_code == 200
+    assert asking.get("/login", headers={"Host": "rebound.test"}).status_code == 421
+
+
+def test_a_stream_ends_with_the_token_of_its_reader(window, monkeypatch):
+    from aegis.console.coordinator import live
+
+    monkeypatch.setattr(live, "HEARTBEAT_S", 0.2)
+    tokens = window.door.tokens
+    token = tokens.login(HERE).access
+    by = {"Authorization": f"Bearer {token}"}
+    stream_ends(window, "/live/training", by, lambda: tokens.revoke(token))

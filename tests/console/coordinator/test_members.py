@@ -11,6 +11,8 @@ import pytest
 
 from aegis.console.coordinator.app import coordinator_app
 from aegis.console.coordinator.desk import Desk
+from aegis.console.coordinator.opening import coordinator_window
+from aegis.console.people.roles import Role
 from aegis.errors import CheckFailed
 from aegis.identity.certificates import certificate_request
 from aegis.identity.enrolment import EnrolRequest
@@ -116,3 +118,9 @@ def test_only_administrators_change_members(here):
 def test_a_code_that_was_not_issued_opens_nothing(here):
     with pytest.raises(CheckFailed):
         comes(here, "west", JoinCode.new("localhost:8081", here.office.fingerprint))
+
+
+def test_what_is_changed_about_an_account_stands_in_the_own_log_too(here):
+    with coordinator_window(here.office.home, here.coordinator) as window:
+        window.door.accounts.add("ana", [Role.VIEWER], "vera")
+    assert "account of ana: added with viewer (by vera)" in own_log(here)[-1]

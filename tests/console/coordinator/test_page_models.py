@@ -30,6 +30,8 @@ def window(own_home):
     found = own_home()
     with coordinator_window(found.home) as opened:
         opened.door.accounts.passwords = Passwords((1, 8, 1))
+        for person in (ANA, BEN):  # who proposes has an account when it is confirmed
+            opened.door.accounts.add(person.name, person.roles, "test")
         yield opened
 
 

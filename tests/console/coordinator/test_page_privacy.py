@@ -60,16 +60,23 @@ def test_each_bar_is_the_result_s_own_figure(asking, desk, finished_home):
 
 @pytest.mark.parametrize(
     ("share", "word"),
-    [(0.5, "Within budget"), (0.79, "Within budget"), (0.81, "Little left"), (1.0, "Exhausted")],
+    [
+        (0.5, "Within budget"),
+        (0.79, "Within budget"),
+        (0.81, "Little left"),
+        (1.0, "Spent as planned"),
+        (1.25, "Above the plan"),
+    ],
 )
 def test_a_bar_says_in_a_word_how_much_is_left(desk, finished_home, monkeypatch, share, word):
     monkeypatch.setattr("aegis.console.coordinator.pages.budgets.charges", lambda journal, task: {})
     cap = desk.reading.document(finished_home.private)["privacy"]["budget"]
     found = bar(desk, finished_home.private, epsilon=share * cap, ledger_head=None)
     assert found.word == word
-    assert found.spent_share == pytest.approx(100 * share)
-    if word == "Exhausted":
-        assert "nothing would be sent" in found.said
+    assert found.spent_share == pytest.approx(min(100, 100 * share))
+    if word == "Spent as planned":
+        assert found.kind == "ok"
+        assert "all that the plan allowed" in found.said
 
 
 def test_a_result_that_differs_from_the_log_stops_with_a_word(desk, finished_home):

@@ -95,7 +95,7 @@ def test_a_search_is_in_the_address_and_in_the_file(ask, finished_home):
 
 
 def test_formulas_are_text_and_numbers_stay_numbers():
-    risky = ["=1+1", "+1", "-1", "@x", "\tx", "\rx"]
+    risky = ["=1+1", "+1", "-1", "@x", "\tx", "\rx", "\nx", "\uff1d1", "\uff20x"]
     assert [neutral(cell) for cell in risky] == [f"'{cell}" for cell in risky]
     assert neutral(-0.5) == -0.5
     assert neutral(None) == ""

@@ -132,6 +132,25 @@ def test_a_policy_nobody_signed_closes_the_hospital_and_says_so(window, desk):
     assert window(VERA).get("/h").status_code == 200
 
 
+def test_one_person_signs_nothing_while_the_policy_in_force_cannot_be_read(window, desk):
+    """What is looser than the policy that counted may be stricter than the usual one."""
+    from dataclasses import replace
+
+    from aegis.hospital.policy import Policy
+    from aegis.operations.hospital.repolicing import file_sha256, put_in_force
+
+    strictest = replace(strict("vitals"), epsilon_total=0.1, scores="withheld", trust=("masked",))
+    put_in_force(desk.folder, policy_text("north", strictest), desk.identity)
+    assert desk.policy.epsilon_total == 0.1
+    desk.folder.policy.write_text(desk.folder.policy.read_text() + "\n# half signed\n")
+    assert isinstance(desk.policy, Closed)
+    usual = policy_text("north", replace(Policy(), tasks=("vitals",)))
+    said = {"text": usual, "before": file_sha256(desk.folder), "reason": "again"}
+    assert window(ANA).post("/policy", data=said).status_code == 303
+    assert isinstance(desk.policy, Closed)
+    assert "Confirm, and sign" in window(BEN).get("/budget").text
+
+
 def test_what_loosens_is_named():
     strictest = strict("vitals")
     assert loosened(strictest, strictest) == []

@@ -183,3 +183,5 @@ def test_the_routes_describe_themselves_without_another_host(window):
     page = window(VERA).get("/docs")
     assert page.status_code == 200
     assert "/client/aggregate/" in page.text
+    assert "$AEGIS_HOME/hospitals/" in page.text
+    assert "coordinator’s own machine" not in page.text

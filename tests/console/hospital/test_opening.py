@@ -11,7 +11,7 @@ from aegis.console.hospital.opening import console, hospital_window
 from aegis.console.people.roles import Role
 from aegis.errors import BadInput
 from aegis.operations.hospital.standing import say, standing
-from tests.console.asking import Asking
+from tests.console.asking import Asking, stream_ends
 
 HTML = {"Accept": "text/html"}
 
@@ -31,6 +31,28 @@ def test_the_first_person_comes_in_by_a_link_and_leaves_a_signed_row(north):
         assert page.status_code == 200
         assert "content-security-policy" in page.headers
         assert window.desk.acts.check(north.keys.public("north").signing) >= 1
+
+
+def test_a_name_that_was_pointed_at_this_machine_opens_no_page(north):
+    """A stranger's page whose name is rebound to 127.0.0.1 would be of one origin with ours."""
+    with hospital_window(north, north.identity()) as window:
+        asking = Asking(window, None)
+        assert asking.get("/login", headers=HTML).status_code == 200
+        assert asking.get("/login", headers={**HTML, "Host": "rebound.test"}).status_code == 421
+    with hospital_window(north, north.identity(), secure=True) as window:  # a certificate names it
+        asking = Asking(window, None)
+        assert asking.get("/login", headers={**HTML, "Host": "north.test"}).status_code == 200
+
+
+def test_a_stream_ends_with_the_account_of_its_reader(north, monkeypatch):
+    from aegis.console.coordinator import live
+
+    monkeypatch.setattr(live, "HEARTBEAT_S", 0.2)
+    with hospital_window(north, north.identity()) as window:
+        window.door.accounts.add("otto", [Role.HOSPITAL_OPERATOR], "test")
+        cookie = f"{window.door.sessions.cookie}={window.door.sessions.open('otto')}"
+        by = {"Cookie": cookie}
+        stream_ends(window, "/live/home", by, lambda: window.door.accounts.disable("otto", "x"))
 
 
 def test_a_form_of_another_page_changes_nothing(north):

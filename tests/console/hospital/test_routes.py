@@ -111,4 +111,5 @@ def test_the_stream_brings_what_changed_to_whoever_may_act_on_it(window, desk):
         assert 'hx-target="#home_figures"' in frame
     assert "Decide on a plan" in officer
     assert "Decide on a plan" not in viewer
+    assert "A privacy officer here decides on a plan" in viewer
     assert window(VERA).get("/live/nothing").status_code == 404

@@ -250,6 +250,14 @@ def test_a_console_answers_only_to_its_own_names(door):
         assert client.get("/health", headers={"Host": name}).status_code == 421
 
 
+def test_localhost_stands_for_every_name_of_this_machine_and_no_other(door):
+    client = browser(door, hosts=("localhost",))
+    for name in ("localhost:8081", "127.0.0.1:8081", "127.0.0.9", "[::1]:8081"):
+        assert client.get("/health", headers={"Host": name}).status_code == 200
+    for name in ("rebound.test", "localhost.evil.test", "192.168.0.1", ""):
+        assert client.get("/health", headers={"Host": name}).status_code == 421
+
+
 def test_every_answer_has_the_headers_also_a_failure(door, ana):
     for path, status in (("/", 200), ("/nowhere", 404), ("/broken", 500), ("/login", 200)):
         answer = ana.get(path)

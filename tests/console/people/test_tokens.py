@@ -46,7 +46,7 @@ def test_a_token_made_by_hand_with_our_key_is_taken(door):
 
 NOW = int(time.time())
 BAD = {
-    "expired": {"exp": NOW - 1},
+    "expired": {"exp": NOW - 61},
     "not yet": {"nbf": NOW + 86400},
     "made in the future": {"iat": NOW + 86400},
     "of another console": {"aud": "aegis north"},
@@ -76,6 +76,14 @@ BAD = {
 def test_a_token_that_is_not_quite_ours_is_refused(door, changes):
     with pytest.raises(CheckFailed):
         door.tokens.person_of(made(door.tokens, **changes))
+
+
+@pytest.mark.parametrize("step", [-55, 55])
+def test_a_clock_that_steps_by_less_than_a_minute_begins_and_ends_no_token(door, step):
+    """Taken back, it would make what was given just now a token of the future."""
+    now = int(time.time()) + step
+    door.tokens.person_of(made(door.tokens, iat=now, nbf=now))
+    door.tokens.person_of(made(door.tokens, exp=int(time.time()) - abs(step)))
 
 
 def test_a_token_signed_by_another_key_is_refused(door):

@@ -193,3 +193,26 @@ def test_two_payloads_have_one_digest_only_where_they_are_equal(one, other):
 
 def _never(proposal: object) -> None:
     raise AssertionError("this must not be done")
+
+
+def test_who_lost_the_right_since_is_no_first_person_any_more(door):
+    """A proposal does not outlive the account, or the role, that it was made with."""
+    first = Person("ana", frozenset({Role.PRIVACY_OFFICER}))
+    changes = (
+        lambda: door.accounts.set_roles("ana", {Role.VIEWER}, "test"),
+        lambda: door.accounts.disable("ana", "test"),
+    )
+    for number, change in enumerate(changes):
+        if door.accounts.find("ana") is None:
+            door.accounts.add("ana", {Role.PRIVACY_OFFICER}, "test")
+        door.accounts.set_roles("ana", {Role.PRIVACY_OFFICER}, "test")
+        payload = ASKED | {"epsilon": 7.0 + number}
+        one = door.proposals.propose(Kind.RAISE_BUDGET, payload, first, "two more rounds")
+        change()
+        done: list[int] = []
+        with pytest.raises(CheckFailed, match="may not any more"):
+            door.proposals.confirm(
+                one.number, BEN, one.sha256, payload, lambda p, to=done: to.append(p.number)
+            )
+        assert not done
+        assert door.proposals.find(one.number).state == "open"

@@ -448,10 +448,29 @@ def test_what_others_could_not_read_they_cannot_read_in_a_backup_either(home, tm
     (home.root / "xmpp").mkdir()
     (home.root / "xmpp" / "accounts.json").write_text('{"north": "sesame"}')
     (home.keys / "console.token").write_text("sesame")
+    # Whoever has the key of tokens logs in as anybody, this machine included.
+    (home.keys / "console-tokens.json").write_text('[{"kid": "1", "key": "00"}]')
     backups = Backups(tmp_path / "backups")
     backups.create(home)
     assert (tmp_path / "backups" / "chunks").stat().st_mode & 0o077 == 0
     backups.restore(tmp_path / "again")
     found = "".join(path.as_posix() for path in (tmp_path / "again").rglob("*"))
-    for left_out in ("accounts.json", "console.token", "north/federation", "features"):
+    kept = ("accounts.json", "console.token", "console-tokens", "north/federation", "features")
+    for left_out in kept:
         assert left_out not in found
+
+
+def test_a_list_that_was_altered_opens_no_folder_to_others(home, tmp_path):
+    backups = Backups(home.backups)
+    made = backups.create(home)
+    path = home.backups / f"{made.name}.json"
+    document = json.loads(path.read_text())
+    body = document["body"]
+    body["folders"] = dict.fromkeys(body["folders"], 0o777)
+    body["files"] = {name: one | {"mode": 0o6777} for name, one in body["files"].items()}
+    del document["sha256"]
+    canonical = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+    document["sha256"] = __import__("hashlib").sha256(canonical).hexdigest()
+    path.write_text(json.dumps(document))
+    root = backups.restore(tmp_path / "new").root
+    assert {one.stat().st_mode & 0o7022 for one in root.rglob("*")} == {0}

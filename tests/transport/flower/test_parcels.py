@@ -36,6 +36,8 @@ def test_two_parcels_of_equal_bytes_share_no_object() -> None:
         lambda records: records[:-1],
         lambda records: records + records[:1] + [{"data": b"", "part": 9, "of": 3}],
         lambda records: [{"weights": 1.0}],
+        lambda records: [{"data": b"", "part": 0, "of": 1 << 60}],
+        lambda records: [{"data": b"", "part": 0, "of": 0}],
         lambda records: [],
     ],
 )
@@ -43,3 +45,14 @@ def test_what_is_no_whole_parcel_is_refused(spoil) -> None:
     records = [dict(record) for record in packed(bytes(9), 3).config_records.values()]
     with pytest.raises(ValueError, match="part"):
         unpacked(spoil(records))
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"x", b"ConfigRecord 3\0abc", b"ConfigRecord 3\0\xff\xff\xff"]
+)
+def test_what_is_no_record_is_told_by_one_error(content) -> None:
+    """The library has several of its own for it; one that passes would end the node's thread."""
+    from aegis.transport.flower.node import _record
+
+    with pytest.raises(ValueError, match="no record"):
+        _record(content)

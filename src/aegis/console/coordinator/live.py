@@ -3,6 +3,8 @@
 One task looks at the stored truth and renders a page's changing parts once for all who see the
 same; a slow reader misses frames, never the last one. A frame holds all parts of one moment, so
 figures never disagree; its number is the moment's, and who connects gets the present one at once.
+Before each frame it is asked whether its reader still may have it: who logs out, is disabled or
+loses a role reads no further.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from aegis.console.coordinator.desk import Desk, Sight, current, picked
-from aegis.console.people.rights import NotAllowed, Right, may
+from aegis.console.people.rights import NotAllowed, Right, may, still_here
 from aegis.console.people.roles import Person
 from aegis.console.reading import NotFound
 
@@ -79,7 +81,10 @@ class Stream:
     def readers(self) -> int:
         return sum(topic.readers for topic in self._topics.values())
 
-    async def read(self, page: str, run: str | None, sight: Sight) -> AsyncIterator[str]:
+    async def read(
+        self, page: str, run: str | None, sight: Sight, still: Callable[[], bool] = lambda: True
+    ) -> AsyncIterator[str]:
+        """Frames until ``still`` says no; it is asked at least every ``HEARTBEAT_S``."""
         key = (page, run, sight)
         topic = self._topics.setdefault(key, _Topic(page, run, sight))
         topic.readers += 1
@@ -96,9 +101,14 @@ class Stream:
                             self._told.wait_for(partial(_newer, topic, sent)),
                             HEARTBEAT_S,
                         )
+                        quiet = False
                     except TimeoutError:
-                        yield ": still here\n\n"
-                        continue
+                        quiet = True
+                if not await run_in_threadpool(still):
+                    return
+                if quiet:
+                    yield ": still here\n\n"
+                    continue
                 sent, text = topic.frame
                 yield f"id: {sent}\ndata: {text}\n\n"
         finally:
@@ -181,7 +191,7 @@ async def stream(
     if found.readers >= MOST_READERS:
         return Response("Too many open pages.", 503, {"Retry-After": "30"})
     return StreamingResponse(
-        found.read(page, run, Sight.of(person)),
+        found.read(page, run, Sight.of(person), partial(still_here, request)),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )

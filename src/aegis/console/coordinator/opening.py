@@ -47,17 +47,20 @@ def coordinator_window(
     ``coordinator`` finished runs are shown, and rehearsals can be run. Raises ``BadInput`` where
     people.db or the tokens' key cannot be used."""
     desk = Desk.of(home, coordinator)
-    home.root.mkdir(parents=True, exist_ok=True)
+    home.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    key = None if coordinator is None else coordinator.office.identity.signing
     door = doors.opened(
         home.root,
         keys=home.keys,
         side="coordinator",
         secure=secure,
         machine=token,
+        told=own_log.accounts_told(home, key),
         tell=lambda event: own_log.tell(home, event),
         sign_on=SignOn.from_environment(os.environ),
     )
     desk.extra["proposals"] = door.proposals
     app = coordinator_app(desk)
     app.state.door = door
-    return CoordinatorWindow(desk, app, door, Guard(app, door))
+    hosts = () if secure else ("localhost",)
+    return CoordinatorWindow(desk, app, door, Guard(app, door, hosts=hosts))

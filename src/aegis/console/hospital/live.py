@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeAlias, cast
 
@@ -14,7 +15,7 @@ from fastapi.responses import StreamingResponse
 from aegis.console.coordinator.desk import Desk, Sight
 from aegis.console.coordinator.live import MOST_READERS, Stream
 from aegis.console.hospital.desk import HospitalDesk
-from aegis.console.people.rights import Person, Right, may
+from aegis.console.people.rights import Person, Right, may, still_here
 from aegis.console.reading import NotFound
 
 Parts: TypeAlias = Mapping[str, str]
@@ -72,10 +73,11 @@ async def stream(
     if page not in PAGES:
         raise NotFound(f"no page is called {page!r:.40}")
     found: HospitalStream = request.app.state.stream
+    seen = Sight(" ".join(sorted(person.rights)))
     if found.readers >= MOST_READERS:
         return Response("Too many open pages.", 503, {"Retry-After": "30"})
     return StreamingResponse(
-        found.read(page, None, Sight(" ".join(sorted(person.rights)))),
+        found.read(page, None, seen, partial(still_here, request)),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )

@@ -81,7 +81,8 @@ def hospital_window(
         raise
     app = hospital_app(desk)
     app.state.door = door
-    return HospitalWindow(desk, app, door, Guard(app, door, uploads=UPLOADS))
+    hosts = () if secure else ("localhost",)
+    return HospitalWindow(desk, app, door, Guard(app, door, uploads=UPLOADS, hosts=hosts))
 
 
 @contextmanager

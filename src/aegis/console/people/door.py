@@ -12,7 +12,7 @@ from aegis.console.people.book import Book, Clock
 from aegis.console.people.limits import Buckets, Logins, Rates
 from aegis.console.people.passwords import Passwords
 from aegis.console.people.proofs import Proofs
-from aegis.console.people.roles import THIS_MACHINE, Person
+from aegis.console.people.roles import THIS_MACHINE, Person, Right, rights_of
 from aegis.console.people.sessions import Sessions, csrf_of
 from aegis.console.people.single_sign_on import SignOn
 from aegis.console.people.tokens import Tokens
@@ -126,12 +126,17 @@ def opened(
     if tokens.age_s > NEW_KEY_AFTER_S:
         tokens.rotate()
     accounts = Accounts(book, passwords, hospital, told)
+
+    def still(name: str, right: Right) -> bool:
+        one = accounts.find(name)
+        return one is not None and not one.disabled and right in rights_of(one.roles)
+
     return Door(
         accounts,
         Proofs(accounts),
         Sessions(book, "" if side == "coordinator" else side),
         tokens,
-        Proposals(book, tell),
+        Proposals(book, tell, still=still),
         side,
         machine,
         secure,

@@ -28,6 +28,7 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
+from aegis.console.listening import loopback
 from aegis.console.people.answers import Sending, headers_out, too_large
 from aegis.console.people.bodies import Body, TooLarge, csrf_shown
 from aegis.console.people.door import Door
@@ -59,7 +60,8 @@ class _Caller:
 class Guard:
     """Wraps ``app``. ``uploads`` are the paths where a body may have 50 MiB; ``public`` those that
     need nobody (one that ends in a slash stands for all below); ``hosts`` the names this console is
-    called by, empty for any."""
+    called by, empty for any; ``localhost`` among them stands for every loopback address. Without
+    them a page of a stranger whose name he lets point at this machine would be one of ours."""
 
     def __init__(
         self,
@@ -148,7 +150,8 @@ class Guard:
 
     def _called(self, headers: dict[str, str]) -> None:
         name = urlsplit(f"//{headers.get('host', '')}").hostname or ""
-        if self.hosts and name not in self.hosts:
+        here = "localhost" in self.hosts and loopback(name)
+        if self.hosts and name not in self.hosts and not here:
             raise _No(
                 421, BadInput("this console is not called that", way_out="Use its own address")
             )

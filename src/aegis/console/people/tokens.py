@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 ALGORITHM = "EdDSA"
 ACCESS_S, REFRESH_S, FAMILY_S = 600, 8 * 3600, 7 * 24 * 3600
+LEEWAY_S = 60  # a clock that is set may step so far; no token begins or ends by that
 CLAIMS = ("exp", "iat", "nbf", "iss", "aud", "sub", "jti")
 LONGEST = 4096
 KEY_FILE = "console-tokens.json"
@@ -186,6 +187,7 @@ class Tokens:
                 algorithms=[ALGORITHM],
                 issuer=self.issuer,
                 audience=self.audience,
+                leeway=LEEWAY_S,
                 options={"require": list(CLAIMS), "strict_aud": True},
             )
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:

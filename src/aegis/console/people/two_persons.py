@@ -72,10 +72,17 @@ class Proposal:
 
 
 class Proposals:
-    """``tell`` enters an event in the coordinator's own audit log, and raises where it cannot."""
+    """``tell`` enters an event in the coordinator's own audit log, and raises where it cannot;
+    ``still`` says whether somebody of this name has a right now."""
 
-    def __init__(self, book: Book, tell: Telling, lifetime_s: float = LIFETIME_S) -> None:
-        self.book, self._tell, self.lifetime_s = book, tell, lifetime_s
+    def __init__(
+        self,
+        book: Book,
+        tell: Telling,
+        lifetime_s: float = LIFETIME_S,
+        still: Callable[[str, Right], bool] = lambda name, right: True,
+    ) -> None:
+        self.book, self._tell, self.lifetime_s, self._still = book, tell, lifetime_s, still
 
     def find(self, number: int) -> Proposal:
         """Raises ``BadInput`` where there is none of that number."""
@@ -148,6 +155,12 @@ class Proposals:
                 raise CheckFailed(
                     f"{person.name} proposed this",
                     "another person with the right confirms it",
+                )
+            if not self._still(one.proposer, NEEDS[one.kind]):
+                raise CheckFailed(
+                    f"{one.proposer}, who proposed this, may not any more",
+                    "two people with the right",
+                    "Refuse it; somebody else may propose the same",
                 )
             if _canonical(now_payload)[1] != one.sha256 or seen_sha256 != one.sha256:
                 raise CheckFailed(

@@ -15,7 +15,8 @@ from typing import Any
 
 from fastapi.responses import Response
 
-RISKY = ("=", "+", "-", "@", "\t", "\r")
+_WIDE = "\uff1d\uff0b\uff0d\uff20"  # the same four, as East Asian spreadsheets take them
+RISKY = ("=", "+", "-", "@", "\t", "\r", "\n", *_WIDE)
 _KINDS = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
 
 

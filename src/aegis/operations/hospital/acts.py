@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sqlite3
 import threading
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from aegis.errors import BadInput, CheckFailed, DataError
+from aegis.hospital.chain import made_private
 from aegis.identity.keys import PublicKey, SigningKey
 
 DOMAIN = "aegis/acts/v1"
@@ -61,7 +61,7 @@ class Acts:
         self.path = folder / FILE
         self._lock = threading.RLock()
         try:
-            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+            made_private(self.path)
             self._db = sqlite3.connect(
                 self.path, isolation_level=None, timeout=30, check_same_thread=False
             )
@@ -91,7 +91,8 @@ class Acts:
                 row = tuple(asdict(found).values())
                 self._db.execute("INSERT INTO acts VALUES (?,?,?,?,?,?,?,?)", row)
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # a full disk rolls back by itself
+                    self._db.execute("ROLLBACK")
                 raise
             self._db.execute("COMMIT")
         return found

@@ -35,5 +35,5 @@ def ask_for_run(federation: Federation, identity: Identity, plan_sha256: str) ->
     data = exchange(federation.address, "POST", PATH, body, root)
     try:
         return str(json.loads(data)["run"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{federation.address} answers with something else than a run") from error

@@ -98,7 +98,7 @@ class Registered:
             raise BadInput(
                 f"{path.parent} is no hospital", way_out="Make one: aegis hospital init NAME"
             ) from error
-        except (OSError, UnicodeError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
             raise DataError(f"{path} cannot be read ({error})") from error
 
 

@@ -85,7 +85,15 @@ class Hospital:
             cap = standing.cap if isinstance(standing, Policy) else None
             known = self.decisions.ledger_head(self.folder.ledger.name)
             digest = data_sha256(self.registered)
-            ledger = Ledger.open(self.folder.ledger, digest, known)
+            try:
+                ledger = Ledger.open(self.folder.ledger, digest, known)
+            except AegisError as error:
+                # It names the rows by their hash, and this error's words travel: whoever knew all
+                # rows but one could try that one out.
+                log.error("the privacy ledger of %s cannot be used: %s", self.name, error)
+                raise DataError(
+                    "this hospital's privacy ledger cannot be used", "its own log says why"
+                ) from error
             seen = partial(self.decisions.saw_ledger, self.folder.ledger.name)
             delta = standing.delta if isinstance(standing, Policy) else 1e-5
             self._account = Account(ledger, cap or Cap(UNLIMITED, delta), seen)

@@ -84,12 +84,13 @@ def join(
 
 def _root(code: JoinCode) -> bytes | None:
     """The root certificate as PEM, held against the code; None where no TLS is spoken."""
-    said = json.loads(exchange(code.address, "GET", "/api/federation", None, None, blind=True))
+    answered = exchange(code.address, "GET", "/api/federation", None, None, blind=True)
     try:
+        said = json.loads(answered)
         authority = PublicKey(bytes.fromhex(said["authority"]))
         der = bytes.fromhex(said["root"])
         found = federation_sha256(authority, der)[:16]
-    except (ValueError, KeyError, TypeError, CheckFailed) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, CheckFailed) as error:
         raise DataError(f"{code.address} is no coordinator of Aegis ({error})") from error
     if found != code.federation:
         raise CheckFailed(
@@ -151,7 +152,7 @@ def _declined(address: str, status: int, data: bytes) -> AegisError:
     try:
         error: dict[str, Any] = json.loads(data)["error"]
         said = (str(error["value"]), str(error.get("need", "")), str(error.get("way_out", "")))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return BadInput(
             f"{address} answers with status {status}", "a coordinator of Aegis", "Check the address"
         )

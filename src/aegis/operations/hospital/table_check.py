@@ -48,6 +48,8 @@ _WHY: tuple[tuple[str, str], ...] = (
     ("one column", "the file has one column only, or its separator is not found"),
     ("complete", "no row is complete"),
 )
+# What begins a formula, also as East Asian spreadsheets write it (OWASP, CSV injection).
+_RISKY = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 @dataclass
@@ -124,7 +126,7 @@ def missing_share(values: NDArray[Any]) -> float:
 
 def neutral(cell: str) -> str:
     """A cell as a spreadsheet may open it: what would be a formula becomes text (OWASP)."""
-    risky = cell[:1] in ("=", "+", "-", "@", "\t", "\r") and not is_number(cell.strip(), ".")
+    risky = cell[:1] in _RISKY and not is_number(cell.strip(), ".")
     return f"'{cell}" if risky else cell
 
 

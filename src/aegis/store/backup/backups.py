@@ -27,7 +27,13 @@ from aegis.errors import BadInput, CheckFailed, RunAborted
 from aegis.store.backup.chunks import PLAIN, SEALED, Chunks
 from aegis.store.backup.listing import Listed, body_of, head_of, read, write
 from aegis.store.backup.lock import alone
-from aegis.store.backup.restoring import brought_back, holds_something, inside, swapped
+from aegis.store.backup.restoring import (
+    brought_back,
+    holds_something,
+    inside,
+    kept_mode,
+    swapped,
+)
 from aegis.store.backup.retention import Keep, thinned
 from aegis.store.backup.snapshot import Snapshot, Taken, taken
 from aegis.store.backup.vault import Vault
@@ -153,7 +159,7 @@ class Backups:
             total = sum(brought_back(part, path, f, chunks) for path, f in body["files"].items())
             (part / "backups").mkdir(parents=True, exist_ok=True)
             for folder, mode in body["folders"].items():
-                (part / inside(folder)).chmod(int(mode) & 0o777)
+                (part / inside(folder)).chmod(kept_mode(mode))
             aside = swapped(part, root)
         except OSError as error:
             raise RunAborted(

@@ -19,7 +19,7 @@ def brought_back(root: Path, path: str, file: Mapping[str, Any], chunks: Chunks)
     target = root / inside(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     digest, size = hashlib.sha256(), 0
-    mode = int(file["mode"]) & 0o777
+    mode = kept_mode(file["mode"])
     with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as out:
         for data in chunks.joined(file["chunks"]):
             digest.update(data)
@@ -33,6 +33,11 @@ def brought_back(root: Path, path: str, file: Mapping[str, Any], chunks: Chunks)
             way_out="Restore another backup: aegis backup list",
         )
     return size
+
+
+def kept_mode(mode: Any) -> int:
+    """A mode as it was, but for others' right to write: whoever altered a list opens no folder."""
+    return int(mode) & 0o755
 
 
 def inside(path: str) -> Path:

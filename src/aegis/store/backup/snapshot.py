@@ -35,6 +35,7 @@ _SQLITE = b"SQLite format 3\x00"
 _SIDES = ("-wal", "-shm", "-journal", ".lock")
 _KEY_NAMES = (".key", ".p12", ".pfx", ".token", ".code")
 _SECRETS = ("keys.json", "accounts.json")  # of simulated hospitals; passwords of the XMPP road
+_OPEN_KEYS = ("federation.json", "enrolments.json")  # what lies in a folder of keys and is public
 _HEAD = 1 << 16
 _STAYS = ("backups", "features")  # what images became can be made again, and is patients' own
 
@@ -113,6 +114,8 @@ def is_private(path: Path) -> bool:
         return True
     if path.name == "federation.json" and path.parent.name == "federation":
         return True  # a hospital's road, with its password
+    if path.parent.name == "keys" and path.name not in _OPEN_KEYS:
+        return True  # the keys of consoles' tokens among them
     with open(path, "rb") as file:
         return b"PRIVATE KEY-----" in file.read(_HEAD)
 

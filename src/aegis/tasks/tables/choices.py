@@ -23,7 +23,7 @@ from typing import Any, Literal
 from aegis.errors import DataError
 
 NAME = "columns.yaml"
-MOST_BYTES = 1 << 18
+MOST_BYTES = 1 << 16
 _KEYS = ("missing", "take", "leave_out", "keep", "columns")
 _COLUMN_KEYS = ("low", "high", "unit", "categories", "description", "missing")
 
@@ -67,14 +67,22 @@ def read_choices(data: Path) -> Choices:
     Raises ``DataError`` for a key or a value that is not understood."""
     import yaml
 
+    class Words(yaml.BaseLoader):
+        """Words only: no value becomes another by looking like a switch or a date. And no aliases:
+        a few lines of them stand for more than any memory holds."""
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.YAMLError("a value is used again by an alias; write it out")
+            return super().compose_node(parent, index)
+
     path = (data if data.is_dir() else data.parent) / NAME
     if not path.is_file():
         return Choices()
     try:
         if path.stat().st_size > MOST_BYTES:
             raise DataError(f"{path} has more than {MOST_BYTES} bytes")
-        # Words only: no value becomes another by looking like a switch or a date.
-        document = yaml.BaseLoader(path.read_text(encoding="utf-8-sig")).get_single_data()
+        document = Words(path.read_text(encoding="utf-8-sig")).get_single_data()
     except (yaml.YAMLError, UnicodeDecodeError, OSError, RecursionError) as error:
         raise DataError(f"{path} cannot be read ({error})", "it is YAML in UTF-8") from error
     if document in (None, ""):

@@ -11,6 +11,7 @@ It lies among a hospital's files and counts as one: its name is the hospital's.
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
@@ -65,7 +66,7 @@ def _of_spark(path: Path, source: str, missing: Iterable[str], frames: Frames | 
             "Set USE_SPARK=true, or --engine spark",
         )
     beside = path.parent / source
-    where = str(beside.absolute()) if beside.exists() else source
+    where = str(beside.absolute()) if os.path.exists(beside) else source  # false for no name at all
     return from_arrow(path.name, f"Spark, {source}", frames(where, MOST_ROWS), missing)
 
 
@@ -78,12 +79,12 @@ class _Said:
             if path.stat().st_size > MOST_BYTES:
                 raise DataError(f"{path.name} has more than {MOST_BYTES} bytes")
             self.keys = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        except (OSError, ValueError, RecursionError) as error:  # also a number of 5000 digits
             raise DataError(f"{path} cannot be read ({error})", "it is TOML in UTF-8") from error
         kind = self.keys.get("kind")
-        if kind not in KINDS:
+        if not isinstance(kind, str) or kind not in KINDS:
             raise DataError(f"{path.name} has the kind {kind!r}", f"there are {', '.join(KINDS)}")
-        self.kind = str(kind)
+        self.kind = kind
         self._known(self.keys, ("kind", *KINDS[self.kind]), "")
 
     def _known(self, keys: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
@@ -100,6 +101,8 @@ class _Said:
         value = self.keys.get(key)
         if not isinstance(value, str) or not value.strip():
             raise DataError(f"{self.path.name}: {key} is {value!r:.60}", "it is a text")
+        if "\0" in value:
+            raise DataError(f"{self.path.name}: {key} holds a zero byte", "it is a text")
         return value.strip()
 
     def file(self, key: str) -> Path:
@@ -108,7 +111,9 @@ class _Said:
     def files(self, key: str) -> tuple[Path, ...]:
         value = self.keys.get(key, [])
         names = [value] if isinstance(value, str) else value
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        if not isinstance(names, list) or not all(
+            isinstance(name, str) and "\0" not in name for name in names
+        ):
             raise DataError(f"{self.path.name}: {key} is {value!r:.60}", "it names a file, or some")
         return tuple(self.path.parent / name for name in names)
 
@@ -169,7 +174,9 @@ class _Said:
         if take not in TAKES:
             raise DataError(f"{self.path.name}: take is {take!r:.40}", "it is latest or mean")
         good = isinstance(also, dict) and all(
-            isinstance(factor, int | float) and not isinstance(factor, bool) and factor
+            isinstance(factor, int | float)
+            and not isinstance(factor, bool)
+            and 0 < abs(factor) < 1e300
             for factor in also.values()
         )
         if not good:

@@ -112,6 +112,7 @@ def _bytes(path: Path) -> Dialect:
 
 def _look(name: str, blocks: Iterator[bytes]) -> Dialect:
     utf8: codecs.IncrementalDecoder | None = codecs.getincrementaldecoder("utf-8")()
+    utf16 = codecs.getincrementaldecoder("utf-16")()
     ends: Counter[str] = Counter()
     head, last, windows, size, open_line = b"", b"", True, 0, 0
     for block in blocks:
@@ -120,7 +121,9 @@ def _look(name: str, blocks: Iterator[bytes]) -> Dialect:
             _refuse_magic(name, head)
         size += len(block)
         wide = head.startswith(_UTF16)
-        if not wide and block.translate(None, _CONTROLS) != block:
+        if wide:
+            _decoded(name, utf16, block)
+        elif block.translate(None, _CONTROLS) != block:
             at = next(i for i, byte in enumerate(block) if byte in _CONTROLS)
             raise DataError(
                 f"{name} holds the byte {block[at]:#04x} at {size - len(block) + at}",
@@ -150,10 +153,22 @@ def _look(name: str, blocks: Iterator[bytes]) -> Dialect:
     used = [end for end, count in ends.items() if count > 0]
     newline = used[0] if len(used) == 1 else "mixed" if used else "LF"
     if head.startswith(_UTF16):
+        _decoded(name, utf16, b"", final=True)
         return Dialect("utf-16", True, newline)
     if utf8 is not None:
         return Dialect("utf-8", head.startswith(codecs.BOM_UTF8), newline)
     return Dialect("cp1252" if windows else "latin-1", False, newline)
+
+
+def _decoded(
+    name: str, utf16: codecs.IncrementalDecoder, block: bytes, final: bool = False
+) -> None:
+    try:
+        utf16.decode(block, final)
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{name} is not utf-16 throughout", "it begins as such a file", "Save it as UTF-8"
+        ) from error
 
 
 def _refuse_long(name: str, block: bytes, start: int, open_line: int) -> int:

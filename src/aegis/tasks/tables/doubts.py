@@ -66,11 +66,12 @@ def strange_numbers(values: NDArray[np.float64]) -> NDArray[np.intp]:
     there = values[~np.isnan(values)]
     if len(there) < FEWEST:
         return np.zeros(0, dtype=np.intp)
-    low, high = np.quantile(there, [0.25, 0.75])
-    width = high - low
-    if width <= 0 or len(np.unique(there)) <= 2:
-        return np.zeros(0, dtype=np.intp)
-    far = (values < low - 10 * width) | (values > high + 10 * width)
+    with np.errstate(over="ignore", invalid="ignore"):  # of numbers near the largest there are
+        low, high = np.quantile(there, [0.25, 0.75])
+        width = high - low
+        if not width > 0 or len(np.unique(there)) <= 2:
+            return np.zeros(0, dtype=np.intp)
+        far = (values < low - 10 * width) | (values > high + 10 * width)
     # A long tail is a distribution, single far values are slips.
     return np.flatnonzero(far) if far.sum() <= max(3, len(there) // 200) else np.flatnonzero([])
 

@@ -234,6 +234,7 @@ def _value(column: _Kept, part: Mapping[str, Any]) -> float | str | None:
         number = quantity.get("value")
         if isinstance(number, bool) or not isinstance(number, int | float):
             return None
+        _held(number)
         if quantity.get("comparator") and not wanted.bounds:
             said = f"{quantity['comparator']} {number:g}"
             raise DataError(f"the value is {said:.40}", "no number", "Set bounds = true to take it")
@@ -255,7 +256,7 @@ def _value(column: _Kept, part: Mapping[str, Any]) -> float | str | None:
         if isinstance(plain, int | float) and not isinstance(plain, bool):
             if wanted.unit:
                 raise DataError("the value has no unit", f"it is {wanted.unit}")
-            return float(plain)
+            return _held(plain)
     if isinstance(part.get("valueBoolean"), bool):
         return str(int(part["valueBoolean"]))
     if isinstance(part.get("valueString"), str):
@@ -266,6 +267,12 @@ def _value(column: _Kept, part: Mapping[str, Any]) -> float | str | None:
         words += [c.get(key) for c in dicts(concept.get("coding")) for key in ("display", "code")]
         return next((word for word in words if isinstance(word, str) and word), None)
     return None
+
+
+def _held(number: int | float) -> float:
+    if not abs(number) < 1e300:
+        raise DataError("the value is beyond all that is measured", "a number is below 1e300")
+    return float(number)
 
 
 def _diagnosed(

@@ -84,13 +84,16 @@ def moment(resource: Mapping[str, Any]) -> float:
 
 
 def _instant(text: Any) -> datetime | None:
-    """A FHIR date or time, which may be a year alone; without a zone it is taken as UTC."""
+    """A FHIR date or time, which may be a year alone; without a zone it is taken as UTC. The first
+    and the last year there are stand for no time: a zone would lead out of them."""
     if not isinstance(text, str):
         return None
     padded = text + {4: "-01-01", 7: "-01"}.get(len(text), "")
     try:
         found = datetime.fromisoformat(padded)
     except ValueError:
+        return None
+    if not 1 < found.year < 9999:
         return None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 

@@ -30,8 +30,14 @@ def read_sqlite(
 ) -> Table:
     """The rows of ``query``. Raises ``DataError`` for what is no reading, an error in the SQL (in
     SQLite's words) and too long a wait."""
-    if not database.is_file():
-        raise DataError(f"{name}: there is no database {database}", way_out="Correct database")
+    try:
+        there = database.is_file()
+    except OSError:  # a name that no file can have
+        there = False
+    if not there:
+        raise DataError(
+            f"{name}: there is no database {database!s:.200}", way_out="Correct database"
+        )
     began = time.monotonic()
     try:
         address = f"file:{quote(str(database.absolute()))}?mode=ro"

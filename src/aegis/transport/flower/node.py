@@ -19,7 +19,7 @@ from typing import Any
 
 import httpx
 
-from aegis.errors import AegisError, BadInput
+from aegis.errors import BadInput
 from aegis.identity.certificates import Certified
 from aegis.identity.tls import client_context
 from aegis.transport.carrier import Parcel, Trust
@@ -96,7 +96,7 @@ class FlowerLine:
                     self._client, self._status = client, "connected"
                     pause = SHORTEST_PAUSE_S
                     self._fetch(client)
-            except (httpx.HTTPError, AegisError, ValueError, OSError, RuntimeError) as error:
+            except Exception as error:  # whatever a courier answers: the next time it may be better
                 self._status = _why(error, self._address)
             self._client = None
             self._closing.wait(pause * (0.5 + random.random() / 2))  # noqa: S311
@@ -149,7 +149,7 @@ class FlowerLine:
                 found = list(
                     pool.map(lambda each: _pulled(client, node, head.run_id, each), wanted)
                 )
-            data = unpacked(compat.ConfigRecord.inflate(content) for content in found)
+            data = unpacked(map(_record, found))
         except httpx.HTTPStatusError as error:
             if error.response.status_code in _PASSING:
                 raise
@@ -205,12 +205,20 @@ class FlowerLine:
                 _push(client, compat.Node(node_id=self._node), message)
         except httpx.HTTPStatusError as error:
             return error.response.status_code not in _PASSING
-        except (httpx.HTTPError, ValueError, RuntimeError):
+        except Exception:  # as when fetching: it is sent again after the next connection
             return False
         return True
 
 
 _PASSING = (401, 408, 429, 500, 502, 503, 504)  # may be otherwise after the next connection
+
+
+def _record(content: bytes) -> compat.ConfigRecord:
+    """Raises ``ValueError`` for bytes that are none, whatever the library raises for them."""
+    try:
+        return compat.ConfigRecord.inflate(content)
+    except Exception as error:
+        raise ValueError(f"an object that is no record ({type(error).__name__})") from error
 
 
 def _pulled(client: compat.FleetHttpClient, node: Any, run: int, object_id: str) -> bytes:

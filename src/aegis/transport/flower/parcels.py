@@ -46,6 +46,6 @@ def unpacked(records: Iterable[Mapping[str, Any]]) -> bytes:
             raise ValueError("a record that is no part of a parcel")
         found[number] = data
         many.add(of)
-    if len(many) != 1 or sorted(found) != list(range(many.pop())):
+    if many != {len(found)} or found.keys() != set(range(len(found))):
         raise ValueError("parts of a parcel are missing")
     return b"".join(found[number] for number in sorted(found))

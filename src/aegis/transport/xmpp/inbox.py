@@ -28,6 +28,11 @@ class Inbox:
 
     def hear(self, stanza: Any) -> None:
         """Whatever is not plainly meant for us ends here, before it is read."""
+        try:
+            stanza["from"], stanza["to"]  # the library raises for what is none
+        except ValueError:
+            log.warning("%s: a message from or to no address is dropped", self._agent.who)
+            return
         if stanza["type"] == "error":  # the server could not deliver what is in it
             self._agent.outbox.bounced(self._agent.name_of(stanza["from"]) or "", stanza["id"])
             return

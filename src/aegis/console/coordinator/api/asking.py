@@ -3,7 +3,8 @@
     POST /api/ask-for-run    a member that is not revoked; 409 where no run can begin now
 
 The signature stands for the person: a hospital has no account here. Nothing but the hash of a plan
-can be asked for, no run is begun beside another one, and each signed statement counts once.
+that hospitals trained by before can be asked for, no run is begun beside another one, and each
+signed statement counts once. What needs two people here needs them for a hospital's wish too.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from aegis.console.coordinator.api.federation import running
 from aegis.console.coordinator.desk import Desk, desk_of
+from aegis.console.coordinator.runs import steering
+from aegis.console.people.roles import Person
 from aegis.errors import AegisError, CheckFailed, RunAborted
 from aegis.identity.asking import DOMAIN, asked_bytes
 from aegis.plan import Plan
@@ -33,7 +36,7 @@ class AskedFor(BaseModel):
 
     hospital: Annotated[str, Field(max_length=63)]
     plan_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    time: float
+    time: Annotated[float, Field(allow_inf_nan=False)]
     nonce: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
     signature: Annotated[str, Field(pattern="^[0-9a-f]{128}$")]
 
@@ -41,8 +44,7 @@ class AskedFor(BaseModel):
 @router.post("/api/ask-for-run", summary="A hospital asks, signed, for a run of a plan")
 def ask_for_run(asked: AskedFor, request: Request) -> dict[str, Any]:
     desk = desk_of(request)
-    coordinator = running(desk)
-    standing = coordinator.office.registrar.membership.standing(asked.hospital)
+    standing = running(desk).office.registrar.membership.standing(asked.hospital)
     signed = asked_bytes(asked.model_dump())
     mark = bytes.fromhex(asked.signature)
     if (
@@ -55,7 +57,8 @@ def ask_for_run(asked: AskedFor, request: Request) -> dict[str, Any]:
         raise CheckFailed("this is no statement of a member, made just now")
     plan = _known(desk, asked.plan_sha256)
     try:
-        run = coordinator.submit(plan)
+        wishing = Person(asked.hospital, frozenset(), asked.hospital, way="token")
+        run = steering.start(desk, plan, "hospitals", wishing)
     except AegisError as error:
         raise RunAborted(error.value, error.need, error.way_out) from error
     log.info("%s asked for the run %s", asked.hospital, run)
@@ -64,10 +67,10 @@ def ask_for_run(asked: AskedFor, request: Request) -> dict[str, Any]:
 
 def _known(desk: Desk, sha256: str) -> Plan:
     for line in desk.reading.lines(LOOKED_AT):
-        if line.plan_sha256 == sha256:
+        if line.plan_sha256 == sha256 and line.transport != "inprocess":
             return desk.reading.plan(line.run)
     raise RunAborted(
-        "the coordinator knows no such plan", "one that it ran or proposed before", "Ask its people"
+        "hospitals have trained by no such plan here", "one of an earlier run", "Ask its people"
     )
 
 

@@ -30,7 +30,11 @@ def openapi(request: Request, person: Annotated[Person, Depends(may(Right.READ))
 @router.get("/docs", include_in_schema=False)
 def docs(request: Request, person: Annotated[Person, Depends(may(Right.READ))]) -> Response:
     base = str(request.base_url).rstrip("/")
-    return render(request, "coordinator/docs.html", **content(request.app.openapi(), base))
+    hospital = request.app.state.window.side.removesuffix("coordinator").removesuffix(" hospital")
+    folder = f"$AEGIS_HOME/hospitals/{hospital}" if hospital else "$AEGIS_HOME"
+    found = content(request.app.openapi(), base)
+    token = f"{folder}/keys/console.token"
+    return render(request, "coordinator/docs.html", token_file=token, **found)
 
 
 def content(described: dict[str, Any], base: str) -> dict[str, Any]:

@@ -108,9 +108,12 @@ def _bar(name: str, spent: float, cap: float, charged: Sequence[Charge], fault: 
     left = max(0.0, cap - spent)
     said = f"{significant(left)} left in this run"
     kind, word = "ok", "Within budget"
-    if left <= SAME * max(1.0, cap):
-        said = "nothing left in this run: the hospital would sit out, nothing would be sent"
-        kind, word = "warn", "Exhausted"
+    if spent > cap + SAME * max(1.0, cap):
+        said = f"{significant(spent - cap)} more than the plan allowed"
+        kind, word = "bad", "Above the plan"
+    elif left <= SAME * max(1.0, cap):
+        said = "all that the plan allowed this run, and no more"
+        kind, word = "ok", "Spent as planned"
     elif left <= LITTLE * cap:
         kind, word = "warn", "Little left"
     if fault:

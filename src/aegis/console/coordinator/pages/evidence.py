@@ -16,12 +16,14 @@ from aegis.console.coordinator.api.withholding import as_seen
 from aegis.console.coordinator.desk import Desk, Sight
 from aegis.console.reading import NOT_YET
 from aegis.report.disclosure import attacked, has_noise
+from aegis.report.fairness_page import verdict_tag
 from aegis.report.wording import counted, mapping, number, sequence, significant
 
-State = Literal["checked", "not_checked", "failed", "not_applicable"]
+State = Literal["checked", "not_checked", "may_be_chance", "failed", "not_applicable"]
 WORDS: Mapping[State, tuple[str, str]] = {
     "checked": ("ok", "Checked"),
     "not_checked": ("off", "Not checked"),
+    "may_be_chance": ("warn", "Limit exceeded, may be chance"),
     "failed": ("bad", "Failed"),
     "not_applicable": ("off", "Not applicable"),
 }
@@ -210,7 +212,8 @@ def _fairness(document: Mapping[str, Any], records: Records) -> Iterator[Badge]:
     sha256 = str(document.get("model_sha256") or "")
     command = f"aegis report {document.get('run')}"
     if isinstance(found.get("fair"), bool):
-        state: State = "checked" if found["fair"] else "failed"
+        states: Mapping[str, State] = {"ok": "checked", "warn": "may_be_chance", "bad": "failed"}
+        state = states[verdict_tag(found)[0]]
         yield _badge(
             document, "fairness", "Fairness", claim, state, str(found.get("sentence") or ""),
             "the coordinator, from counts that hospitals released",

@@ -136,7 +136,7 @@ def content(desk: Desk, sight: Sight, run: str | None, audit: bool = False) -> d
         "headline": headline(desk, line, document),
         "eyebrow": _eyebrow(line, document, plan),
         "figures": _figures(document, line, plan, course),
-        "warning": _warning(desk, line, course, there),
+        "warning": _warning(desk, line, plan, course, there),
         "curves": curves(document),
         "gains": gains,
         "no_gains": _no_gains(document, gains is None),
@@ -256,7 +256,9 @@ def _sees(document: Mapping[str, Any]) -> Figure:
     return Figure("The coordinator sees", words.get(trust, "Not recorded"), "", f"{said}.")
 
 
-def _warning(desk: Desk, line: Line, course: Course, there: Hospitals) -> Warning | None:
+def _warning(
+    desk: Desk, line: Line, plan: Plan, course: Course, there: Hospitals
+) -> Warning | None:
     """The one thing to look at first."""
     status = steering.standing(desk, line)
     if status.error is not None:
@@ -271,7 +273,11 @@ def _warning(desk: Desk, line: Line, course: Course, there: Hospitals) -> Warnin
         first = away[0]
         many = f"{counted(len(away), 'hospital')} {'is' if len(away) == 1 else 'are'} not connected"
         seen = f"{first.name} was last seen {ago(first.seen)}. " if first.seen else ""
+        needed, left = plan.quorum(len(course.joined)), len(course.joined) - len(away)
         said = f"{seen}The round closes without those that are missing if enough have reported."
+        if left < needed:
+            back = "it is" if len(away) == 1 else "some are"
+            said = f"{seen}No round can close until {back} back: {needed} are needed, {left} there."
         return Warning("warn", many, said, "/agents?state=offline", "See who")
     flagged = [one for one in there.tiles if one.name in course.flagged]
     if flagged:

@@ -15,6 +15,7 @@ from aegis.console.people.two_persons import Kind, Proposal
 from aegis.console.window.formats import utc
 from aegis.plan import Plan
 from aegis.report.wording import significant
+from aegis.tasks.task import canonical
 
 WORDS = {
     Kind.PROMOTE_MODEL: "Use another model",
@@ -53,7 +54,8 @@ def largest_budget(desk: Desk, task: str) -> float | None:
     with desk.reading.journal() as journal:
         for run in journal.runs():
             row = journal.row(run)
-            if row.get("task") == task and "transport" in json.loads(row["options"]):
+            same = canonical(str(row.get("task"))) == canonical(task)
+            if same and "transport" in json.loads(row["options"]):
                 privacy = Plan.from_json(row["plan"]).privacy
                 if privacy.enabled and privacy.epsilon_budget is not None:
                     budgets.append(float(privacy.epsilon_budget))

@@ -160,11 +160,15 @@ def _holds(desk: Desk, plan: Plan, proposal: Proposal, lifetime_s: float) -> boo
     if datetime.now(UTC).timestamp() - proposal.closed >= lifetime_s:
         return False
     since = datetime.fromtimestamp(proposal.closed, UTC).isoformat(timespec="milliseconds")
-    used = (
-        line.started >= since and line.plan_sha256 == plan.sha256 and line.transport != "inprocess"
-        for line in desk.reading.lines()
-    )
-    return not any(used)
+    with desk.reading.journal() as journal:  # all of it: rehearsals must not push a run out
+        rows = map(journal.row, journal.runs())
+        used = (
+            row["started"] >= since
+            and row["plan_sha256"] == plan.sha256
+            and json.loads(row["options"]).get("transport", "inprocess") != "inprocess"
+            for row in rows
+        )
+        return not any(used)
 
 
 def pause(desk: Desk, run: str) -> None:

@@ -122,7 +122,7 @@ def facts(
     leaves += f" At most {rounds}" + (
         "."
         if kilobytes is None
-        else f", about {kilobytes:,.0f} KB of numbers in all, with keys and signatures beside them."
+        else f", {_about(kilobytes)} of numbers in all, with keys and signatures beside them."
     )
     also = "The number of your training and test patients, the names of your columns as a digest."
     if isinstance(policy, Policy) and _SCORES[policy.scores]:
@@ -261,6 +261,10 @@ def _title(plan: Plan) -> str:
     with suppress(AegisError):
         return find_task(plan.task).title
     return plan.task
+
+
+def _about(kilobytes: float) -> str:
+    return "less than 1 KB" if kilobytes < 1 else f"about {kilobytes:,.0f} KB"
 
 
 def _named(desk: HospitalDesk) -> str:

@@ -68,8 +68,10 @@ def waiting(desk: HospitalDesk, rights: frozenset[Right]) -> list[dict[str, str]
     found: list[dict[str, str]] = []
     if isinstance(desk.policy, Closed):
         found.append(_one("No policy counts, so this hospital takes part in nothing", "/policy"))
-    for one in desk.decisions.proposals("pending") if Right.APPROVE_PLAN in rights else ():
-        text = f"Decide on a plan for {one.plan.task}, asked {one.asked[:16].replace('T', ' ')} UTC"
+    decides = Right.APPROVE_PLAN in rights
+    for one in desk.decisions.proposals("pending"):
+        asked = f"a plan for {one.plan.task}, asked {one.asked[:16].replace('T', ' ')} UTC"
+        text = f"Decide on {asked}" if decides else f"A privacy officer here decides on {asked}"
         found.append(_one(text, f"/plans/{one.plan_sha256}"))
     if desk.federation is None:
         found.append(_one("This hospital has not joined a federation", "/policy#joining"))

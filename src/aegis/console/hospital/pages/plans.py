@@ -17,7 +17,7 @@ from aegis.hospital.decisions import Proposal
 
 router = APIRouter(include_in_schema=False)
 WORDS = {
-    "pending": ("warn", "Waiting for your decision"),
+    "pending": ("warn", "Waiting for a decision"),
     "approved": ("ok", "Approved"),
     "refused": ("bad", "Refused"),
 }

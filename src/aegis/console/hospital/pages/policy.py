@@ -47,7 +47,8 @@ def change(
     before: Annotated[str, Form()] = "",
     reason: Annotated[str, Form()] = "",
 ) -> Response:
-    """Stricter: signed at once. Looser: proposed, for a second person to confirm."""
+    """Stricter: signed at once. Looser, or in place of one that does not count any more: proposed,
+    for a second person to confirm."""
     desk = desk_of(request)
     text = text.replace("\r\n", "\n")
     try:
@@ -58,7 +59,9 @@ def change(
         after = checked_text(desk.folder, text)
         standing = desk.policy
         now = standing if isinstance(standing, Policy) else None
-        if needs_two(now, after):
+        # Where no policy counts just now, nobody can say what the new one loosens.
+        closed = now is None and desk.decisions.policy_signed() != ""
+        if closed or needs_two(now, after):
             changing.propose(request, desk, text, person, reason)
             return RedirectResponse("/budget#proposals", 303)
         signed = put_in_force(desk.folder, text, desk.signer())
