@@ -44,7 +44,7 @@ def test_a_models_life_from_its_run_to_its_prediction(aegis, tmp_path):
     (row,) = _json(aegis("models", "list", "--json"))["models"]
     assert (row["version"], row["sha256"], row["in_use"]) == ("v1", sha256, False)
     assert row["accuracy"] == result["global"]["accuracy"]
-    assert "accuracy  0.9" in aegis("models", "show", "v1")[1]
+    assert "accuracy          0.9" in aegis("models", "show", "v1")[1]
     assert aegis("models", "verify", "--metrics")[0] == 0
 
     before = path.read_bytes()

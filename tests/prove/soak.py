@@ -34,7 +34,7 @@ from tests.operations.chaos import COORDINATOR, Faults, Ground, World
 from tests.operations.test_chaos import BASE, PRIVATE, somewhere
 
 HOSPITALS = 8
-ROUNDS = {"sure": 1000, "private": 400, "masked": 240}
+ROUNDS = {"sure": 1000, "private": 600, "masked": 450}
 FAULTS = Faults(
     lost=0.02, late_s=0.05, repeated=0.05, spoilt=0.01, coordinator_deaths=1, hospital_deaths=1,
     steps=4000,
