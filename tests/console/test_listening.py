@@ -98,3 +98,27 @@ def test_a_body_whose_answer_came_early_is_read_to_its_end(port):
     sent, answer = poured(port, head, 200)
     assert sent == 3276800
     assert answer.startswith(b"HTTP/1.1 200")
+
+
+async def reading(scope, receive, send):
+    while (await receive()).get("more_body"):
+        pass
+    await app(scope, receive, send)
+
+
+@pytest.mark.parametrize(("piece", "taken"), [(100, True), (1, False)])
+def test_a_long_body_may_take_its_time_while_it_keeps_coming(monkeypatch, piece, taken):
+    monkeypatch.setattr("aegis.console.listening.PATIENCE_S", 0.5)
+    monkeypatch.setattr("aegis.console.listening.SLOWEST", 100)
+    with Listening(reading, "127.0.0.1", 0, None) as listening:
+        head = f"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {20 * piece}\r\n\r\n"
+        one = opened(listening.port, head.encode())
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            for _ in range(20):
+                one.sendall(b"x" * piece)
+                time.sleep(0.1)
+        if taken:
+            assert one.recv(4096).startswith(b"HTTP/1.1 200")
+        else:
+            assert closed(one)
+        one.close()

@@ -1,11 +1,12 @@
 """A port, spoken to with patience that ends: plain HTTP on loopback, TLS anywhere else.
 
 Whoever opens a connection and says nothing, or says it one byte at a time, is cut off: a request
-must have come whole within seconds. Most connections are pages that listen to their stream; of
-those whose request has not come whole there are few, and one more than that costs the oldest of
-them its place. So the slow crowd out each other, never a page or a request that comes at once.
-What follows an answer that came early is read to its announced end, so that the answer arrives;
-a body without an end, or one that nobody here would take, ends with its answer.
+must have come whole within seconds, or keep coming as fast as a slow line carries it. Most
+connections are pages that listen to their stream; of those whose request has not come whole there
+are few, and one more than that costs the oldest of them its place. So the slow crowd out each
+other, never a page or a request that comes at once. What follows an answer that came early is read
+to its announced end, so that the answer arrives; a body without an end, or one that nobody here
+would take, ends with its answer.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from aegis.errors import BadInput, RunAborted
 from aegis.transport.carrier import Trust
 
-PATIENCE_S = 10.0
+PATIENCE_S, SLOWEST = 10.0, 2**14  # seconds, and bytes a second that win as much again
 MOST_CONNECTIONS, MOST_UNFINISHED = 800, 100
 MOST_ANNOUNCED, MOST_AFTER = 51 * 2**20, 2**16  # bytes; after an answer that came early
 _STREAM = b"text/event-stream; charset=utf-8"
@@ -39,12 +40,14 @@ class _Impatient(H11Protocol):
     unfinished: ClassVar[dict[_Impatient, None]]
     _late: asyncio.TimerHandle | None = None
     _after = 0  # bytes that came after an answer
+    _came = 0  # bytes since the clock began
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._look()
 
     def data_received(self, data: bytes) -> None:
+        self._came += len(data)
         super().data_received(data)
         self._endless(len(data))
         self._look()
@@ -65,7 +68,8 @@ class _Impatient(H11Protocol):
         if self.transport.is_closing() or self._whole():
             self._calm()
         elif self._late is None:
-            self._late = self.loop.call_later(PATIENCE_S, self._lost_patience)
+            self._late = self.loop.call_later(PATIENCE_S, self._look_again)
+            self._came = 0
             self.unfinished[self] = None
             if len(self.unfinished) > MOST_UNFINISHED:
                 next(iter(self.unfinished))._lost_patience()
@@ -86,6 +90,13 @@ class _Impatient(H11Protocol):
         if state is h11.IDLE:
             return self.cycle is not None and not self.conn.trailing_data[0]
         return state is not h11.SEND_BODY
+
+    def _look_again(self) -> None:
+        if self._came < SLOWEST * PATIENCE_S:
+            return self._lost_patience()
+        self._late = self.loop.call_later(PATIENCE_S, self._look_again)
+        self._came = 0
+        return None
 
     def _lost_patience(self) -> None:
         self._calm()

@@ -10,6 +10,7 @@ import sqlite3
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from aegis.database import opened
 from aegis.errors import BadInput
 
 _LONG = ("mask", "unmask")
@@ -74,16 +75,14 @@ class SqliteAnswers:
     """One file, synced before an answer leaves."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=30)
-            self._db.executescript(
-                "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+            self._db = opened(path)
+            self._db.execute(
                 "CREATE TABLE IF NOT EXISTS answers (run TEXT, round INTEGER, purpose TEXT,"
                 " attempt INTEGER, stage TEXT, answer BLOB,"
-                " PRIMARY KEY (run, round, purpose, attempt, stage)) WITHOUT ROWID;"
+                " PRIMARY KEY (run, round, purpose, attempt, stage)) WITHOUT ROWID"
             )
-        except sqlite3.Error as error:
+        except (OSError, sqlite3.Error) as error:
             raise BadInput(f"the file {path} cannot be opened ({error})") from error
 
     def keep(self, question: Question, answer: bytes) -> None:

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from aegis.database import opened
 from aegis.errors import CheckFailed, DataError, RunAborted
 
 Kind: TypeAlias = Literal["opened", "reserved", "stored"]
@@ -64,37 +64,20 @@ class Row:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def made_private(path: Path) -> None:
-    """An empty file for its owner only, where there is none. A database that is there already is
-    not opened beside SQLite: closing it would end the locks of every connection of this process
-    (sqlite.org/howtocorrupt.html, 2.2), and another process would take the journal away."""
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-
-
 class Chain:
     """Rows and payloads. Several processes may hold one file, several threads one chain."""
 
     def __init__(self, path: Path, connection: type[sqlite3.Connection]) -> None:
         self.path = path
         self._lock = threading.RLock()
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            made_private(path)
-            self._db = sqlite3.connect(
-                path, isolation_level=None, timeout=30, check_same_thread=False, factory=connection
-            )
+            self._db = opened(path, threads=True, factory=connection)
         except (OSError, sqlite3.Error) as error:
             raise self._unreadable(error) from error
 
     def begin(self, first_detail: str) -> None:
         """Makes the tables and the first row in an empty file; ``DataError`` where the file is
         something else."""
-        try:
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-        except sqlite3.Error as error:
-            raise self._unreadable(error) from error
         with self.change():
             (mark,) = self._one("PRAGMA application_id")
             (tables,) = self._one("SELECT COUNT(*) FROM sqlite_master")

@@ -18,8 +18,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
+from aegis.database import opened
 from aegis.errors import BadInput, DataError
-from aegis.hospital.chain import Head, made_private
+from aegis.hospital.chain import Head
 from aegis.plan import Plan
 
 Status: TypeAlias = Literal["pending", "approved", "refused"]
@@ -69,14 +70,8 @@ class Decisions:
         """Raises ``DataError`` where the file cannot be used."""
         self.path = path
         self._lock = threading.RLock()
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            made_private(path)
-            self._db = sqlite3.connect(
-                path, isolation_level=None, timeout=30, check_same_thread=False
-            )
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
+            self._db = opened(path, threads=True)
         except (OSError, sqlite3.Error) as error:
             raise self._unusable(error) from error
         with self._change():

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sqlite3
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from aegis.database import opened
 from aegis.messages import Part
 from aegis.tasks.bounded import read_preparation
 from aegis.tasks.image_features import ImageFeatures
@@ -139,12 +139,10 @@ class SqliteMemory:
     """One file, synced to disk before a reply leaves."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(path, isolation_level=None)
-        self._db.executescript(
-            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+        self._db = opened(path)
+        self._db.execute(
             "CREATE TABLE IF NOT EXISTS kept (run TEXT, hospital TEXT, round INTEGER, vector BLOB,"
-            " PRIMARY KEY (run, hospital, round));"
+            " PRIMARY KEY (run, hospital, round))"
         )
 
     def keep(self, run: str, round: int, hospital: str, vector: NDArray[np.floating]) -> None:

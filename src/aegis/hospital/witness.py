@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from aegis.database import opened
 from aegis.errors import CheckFailed, DataError, RunAborted
 from aegis.identity.keys import PublicKey, SigningKey
 from aegis.messages.witness import Cosigned, Witness
@@ -62,16 +63,14 @@ class SqliteSightings:
     the process but no power cut."""
 
     def __init__(self, path: Path, synced: bool = True) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         try:
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=30)
-            self._db.executescript(
-                f"PRAGMA journal_mode=WAL; PRAGMA synchronous={'FULL' if synced else 'NORMAL'};"
+            self._db = opened(path, synced=synced)
+            self._db.execute(
                 "CREATE TABLE IF NOT EXISTS seen (witness TEXT, origin TEXT, size INTEGER,"
-                " root BLOB, PRIMARY KEY (witness, origin));"
+                " root BLOB, PRIMARY KEY (witness, origin))"
             )
-        except sqlite3.Error as error:
+        except (OSError, sqlite3.Error) as error:
             raise DataError(
                 f"{path} cannot be opened ({error})", "a witness must remember"
             ) from error

@@ -24,11 +24,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from aegis.database import CACHE
 from aegis.errors import CheckFailed, DataError, RunAborted
 from aegis.events import Event, as_json
 from aegis.identity.keys import SigningKey
 from aegis.store.checkpoint import Checkpoint, digest, origin
-from aegis.store.format import CACHE
 from aegis.store.merkle import Tree, leaf_hash
 from aegis.store.note import Note, Signature, signed
 

@@ -22,7 +22,6 @@ from aegis.store.home import Home
 from aegis.store.postgres import pointer, server_of
 
 FORMAT = 2
-CACHE = "PRAGMA cache_size=-256"  # KiB: what is appended to for ever is not held in memory too
 
 MODELS = """CREATE TABLE IF NOT EXISTS models (
     number INTEGER PRIMARY KEY, sha256 TEXT NOT NULL, run TEXT NOT NULL, task TEXT NOT NULL,

@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from aegis import codec, states
+from aegis.database import CACHE
 from aegis.errors import BadInput, DataError, RunAborted
 from aegis.events import Event, as_json
 from aegis.states import State
-from aegis.store.format import CACHE, COLUMNS, made_or_checked
+from aegis.store.format import COLUMNS, made_or_checked
 from aegis.store.postgres import Server, server_of
 from aegis.store.turns import turn_at
 

@@ -20,8 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
+from aegis.database import opened
 from aegis.errors import BadInput, RunAborted
-from aegis.store.format import CACHE
 
 Verdict: TypeAlias = Literal["new", "replayed", "reused", "forgotten"]
 
@@ -60,17 +60,11 @@ class Stamped(Protocol):
 
 class _File:
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
         try:
-            self._db = sqlite3.connect(
-                path, isolation_level=None, timeout=30, check_same_thread=False
-            )
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.execute(CACHE)
+            self._db = opened(path, threads=True)
             self._db.executescript(SCHEMA)
-        except sqlite3.Error as error:
+        except (OSError, sqlite3.Error) as error:
             raise BadInput(
                 f"the replay guard {path} cannot be opened ({error})",
                 "without it, nothing that arrives could be told from a repetition",

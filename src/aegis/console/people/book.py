@@ -9,16 +9,16 @@ file opens none.
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from aegis.database import opened
 from aegis.errors import BadInput
 
 FILE = "people.db"
@@ -67,12 +67,7 @@ class Book:
         self.path = folder / FILE
         self._lock = threading.RLock()
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with suppress(FileExistsError):  # closing one that is open would end SQLite's locks
-                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-            self._db = sqlite3.connect(
-                self.path, isolation_level=None, timeout=30, check_same_thread=False
-            )
+            self._db = opened(self.path, threads=True)
             self._prepare()
         except (OSError, sqlite3.Error) as error:
             raise BadInput(
@@ -80,8 +75,6 @@ class Book:
             ) from error
 
     def _prepare(self) -> None:
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
         self._db.execute("PRAGMA foreign_keys=ON")
         with self.whole():
             (found,) = self._db.execute("PRAGMA user_version").fetchone()

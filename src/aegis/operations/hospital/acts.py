@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from aegis.database import opened
 from aegis.errors import BadInput, CheckFailed, DataError
-from aegis.hospital.chain import made_private
 from aegis.identity.keys import PublicKey, SigningKey
 
 DOMAIN = "aegis/acts/v1"
@@ -61,12 +61,8 @@ class Acts:
         self.path = folder / FILE
         self._lock = threading.RLock()
         try:
-            made_private(self.path)
-            self._db = sqlite3.connect(
-                self.path, isolation_level=None, timeout=30, check_same_thread=False
-            )
-            for statement in ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", _TABLE):
-                self._db.execute(statement)
+            self._db = opened(self.path, threads=True)
+            self._db.execute(_TABLE)
         except (OSError, sqlite3.Error) as error:
             raise DataError(f"{self.path} cannot be used ({error})") from error
 
