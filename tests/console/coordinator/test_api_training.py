@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from aegis.console.coordinator.api.training import Columns, Data
 from aegis.console.coordinator.app import coordinator_app
 from aegis.console.coordinator.desk import Desk
 from aegis.console.coordinator.runs.latest import Latest
@@ -115,6 +116,8 @@ def test_before_the_first_run_everything_is_empty_and_nothing_fails(tmp_path):
     asking = Asking(coordinator_app(Desk.of(Home(tmp_path / "new"))))
     found = asking.get("/api/data").json()
     assert not found["has_data"]
+    assert set(found) == set(Data.model_fields)
+    assert set(found["chart_data"]) == set(Columns.model_fields)
     assert asking.get("/api/metrics").json()["chart_data"]["rounds"] == []
     assert asking.get("/api/training/round_history").json()["round_history"] == []
     assert asking.get("/api/training/status").json()["state"]["status"] == "idle"

@@ -52,7 +52,10 @@ def nothing() -> dict[str, Any]:
         "has_data": False,
         "last_updated": None,
         "summary": {"run": None, "status": "idle"},
-        "chart_data": {name: [] for name in ("rounds", *columns, "noise_multiplier")},
+        "chart_data": {
+            **{name: [] for name in ("rounds", *columns, "noise_multiplier")},
+            "reasons": {},
+        },
         "round_history": [],
         "fairness": None,
         "fairness_reason": "there is no run yet",
