@@ -78,8 +78,6 @@ def _heard() -> Callable[[Any], None]:
 
     from aegis.transport.xmpp import agent as agents
 
-    logging.getLogger("aegis.xmpp").setLevel(logging.CRITICAL)
-
     class Files:
         async def fetch(self, file: File) -> bytes:
             raise CheckFailed("there is no server here")
@@ -99,7 +97,6 @@ def _heard() -> Callable[[Any], None]:
         )  # fmt: skip
         agent.name_of = lambda jid: agents.RoadAgent.name_of(agent, jid)
         inbox = agents.Inbox(agent)
-        inbox.hear(Sent(xml=xml))
 
         async def taken() -> None:
             for stanza in passed:
@@ -107,7 +104,14 @@ def _heard() -> Callable[[Any], None]:
             others = asyncio.all_tasks() - {asyncio.current_task()}
             await asyncio.gather(*others)
 
-        asyncio.run(taken())
+        log = logging.getLogger("aegis.xmpp")
+        before = log.level
+        log.setLevel(logging.CRITICAL)
+        try:
+            inbox.hear(Sent(xml=xml))
+            asyncio.run(taken())
+        finally:
+            log.setLevel(before)
 
     return hear
 
