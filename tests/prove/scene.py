@@ -53,6 +53,8 @@ class Wire:
             except OSError:
                 near.close()
                 continue
+            for end in (near, far):  # what is small is not to wait for more
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for one, other in ((near, far), (far, near)):
                 threading.Thread(target=self._carry, args=(one, other), daemon=True).start()
 
