@@ -113,6 +113,19 @@ PROOFS = (
         "assert told.split()[1] == expected",
     ),
     Proof(
+        "Real processes over XMPP and over Flower: coordinator, courier and hospitals killed at "
+        "three moments each, a line cut for 5, 30 and 120 s",
+        "each run ends with the simulator's model",
+        "kills",
+        'assert figures["same_model"]',
+    ),
+    Proof(
+        "A courier's whole memory and files, searched for models and plans that go over it",
+        "none is found; both are found at the coordinator",
+        "courier",
+        'assert figures["at_courier"] == {"models": 0, "plan": 0}',
+    ),
+    Proof(
         "10,000 changes of an audit log",
         "each found",
         "auditlog",
@@ -150,6 +163,11 @@ BENCHES = (
         "transports",
         "Real processes over Flower: times faster than Flower as it comes",
         "aegis bench transports --out benchmarks/results/transports",
+    ),
+    (
+        "console",
+        "The coordinator's console under 50 clients and 200 open pages: at most so much",
+        "aegis bench console --out benchmarks/results/console",
     ),
 )
 
