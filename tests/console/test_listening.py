@@ -30,7 +30,7 @@ def opened(port, said=b"GET / HT"):
 
 
 def closed(one):
-    one.settimeout(2)
+    one.settimeout(15)
     with contextlib.suppress(ConnectionResetError):
         return one.recv(100) == b""
     return True
