@@ -5,12 +5,16 @@ import random
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aegis.database import opened
 from aegis.errors import BadInput, RunAborted
 from aegis.store import replay
 from aegis.store.replay import BLOCK, KEEP_AFTER_S, ReplayGuard, Sequence
@@ -48,10 +52,10 @@ def test_the_same_is_replayed_and_the_same_number_with_other_content_reused(guar
     stamp = Stamp()
     assert judged(guard, stamp) == "new"
     again = ReplayGuard(tmp_path / "replay.db")
-    for opened in (guard, again):
-        assert judged(opened, stamp) == "replayed"
+    for one in (guard, again):
+        assert judged(one, stamp) == "replayed"
         for change in ({"run": "x"}, {"round": 2}, {"attempt": 1}, {"stage": "Scores"}):
-            assert judged(opened, replace(stamp, **change)) == "reused"
+            assert judged(one, replace(stamp, **change)) == "reused"
     assert judged(again, replace(stamp, src="other")) == "new"
     assert judged(again, replace(stamp, seq=0)) == "new"  # any order
     again.close()
@@ -66,7 +70,9 @@ def test_the_same_is_replayed_and_the_same_number_with_other_content_reused(guar
 )
 @settings(max_examples=200, deadline=None)
 def test_nothing_is_ever_taken_twice_whatever_the_clock_does(steps):
-    guard = ReplayGuard(Path(":memory:"))
+    folder = TemporaryDirectory()
+    with patch.object(replay, "opened", partial(opened, synced=False)):
+        guard = ReplayGuard(Path(folder.name) / "seen.db")
     now, taken = NOW, set()
     for life, number, passing in steps:
         now += passing
@@ -75,6 +81,7 @@ def test_nothing_is_ever_taken_twice_whatever_the_clock_does(steps):
             assert stamp not in taken
             taken.add(stamp)
     guard.close()
+    folder.cleanup()
 
 
 def test_what_is_long_past_is_forgotten_and_refused_for_ever(guard):

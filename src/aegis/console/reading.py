@@ -27,6 +27,7 @@ from aegis.store.journal import Journal, StoredRun
 
 KEPT, TOLD = 64, 4
 NOT_YET = "the run has not ended"
+NEVER = "the run ended before this was worked out"
 ENDED = frozenset({"completed", "stopped", "aborted", "refused", "failed"})
 
 
@@ -260,25 +261,26 @@ def _unfinished(journal: Journal, run: str, records: list[Record]) -> dict[str, 
     status = status_of(stored)
     names = list(dict.fromkeys(event["hospital"] for event in joined))
     latest = {event["hospital"]: event for event in joined}
+    why = NEVER if isinstance(stored.state, Failed) else NOT_YET
     absent: dict[str, Any] = {
         "pooled": None,
         "mean_local": None,
         "comparison": None,
-        "comparison_reason": NOT_YET,
+        "comparison_reason": why,
         "membership_audit": None,
-        "membership_audit_reason": NOT_YET,
+        "membership_audit_reason": why,
         "table_one": None,
-        "table_one_reason": NOT_YET,
+        "table_one_reason": why,
         "fairness": None,
-        "fairness_reason": NOT_YET,
+        "fairness_reason": why,
         "usefulness": None,
-        "usefulness_reason": NOT_YET,
+        "usefulness_reason": why,
         "odds_ratios": None,
-        "odds_ratios_reason": NOT_YET,
+        "odds_ratios_reason": why,
         "detection": None,
-        "detection_reason": NOT_YET,
+        "detection_reason": why,
         "audit_log": None,
-        "audit_log_reason": NOT_YET,
+        "audit_log_reason": why,
         "model_sha256": None,
         "files": {},
     }
@@ -318,7 +320,7 @@ def _unfinished(journal: Journal, run: str, records: list[Record]) -> dict[str, 
         "privacy": {
             "mechanism": plan.privacy.mechanism if plan.privacy.enabled else "none",
             "epsilon": None,
-            "reason": NOT_YET if plan.privacy.enabled else "no noise is added in this run",
+            "reason": why if plan.privacy.enabled else "no noise is added in this run",
             "delta": plan.privacy.delta if plan.privacy.enabled else None,
             "unit": None,
             "neighbouring": None,

@@ -16,7 +16,7 @@ from aegis.events import Event, HospitalJoined, RoundAggregated, RoundClosed, Ro
 from aegis.identity.membership import Membership
 from aegis.messages import Enrolled
 from aegis.plan import Plan, load_plan
-from aegis.states import Collecting, Progress
+from aegis.states import Collecting, Failed, Progress
 from aegis.store.home import Home
 from aegis.store.journal import Journal
 
@@ -91,6 +91,10 @@ class ARun:
             enrolled = tuple(Enrolled(self.NAME, 0, n, 163, 40, "0" * 64) for n in self.names)
             progress = Progress(self.NAME, self.round, enrolled, "{}", np.zeros(3), 0.1, 40)
             journal.save(self.NAME, Collecting(progress, self.names), list(events))
+
+    def fails(self, reason: str) -> None:
+        with closing(Journal(self.home.database)) as journal:
+            journal.save(self.NAME, Failed(self.NAME, reason), [])
 
     def opens(self, *asked: str) -> None:
         names = asked or self.names

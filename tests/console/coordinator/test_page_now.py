@@ -16,6 +16,8 @@ from aegis.console.coordinator.pages.plan_form import groups
 from aegis.console.coordinator.runs import steering
 from aegis.console.coordinator.runs.next_plan import path_of
 from aegis.console.people.roles import RIGHTS, THIS_MACHINE, Right, Role
+from aegis.console.reading import NEVER
+from aegis.console.window.spoken import spoken
 from aegis.errors import BadInput
 from aegis.events import HospitalAbsent, HospitalFlagged
 from aegis.plan import Plan
@@ -115,6 +117,27 @@ def test_without_scores_of_single_hospitals_the_page_says_why(run):
     run.opens()
     run.closes(scores={})
     assert "the run has not ended" in asking(run.desk).get("/").text
+
+
+def test_a_failed_run_does_not_ask_to_wait_for_what_never_comes(run):
+    run.opens()
+    run.closes(scores={})
+    run.fails("the disk is full")
+    assert run.desk.reading.document(run.NAME)["fairness_reason"] == NEVER
+    text = asking(run.desk).get("/fairness").text
+    assert "the run has not ended" not in text
+    assert NEVER in text
+
+
+def test_what_a_hospital_reads_out_stands_on_the_training_page(run):
+    run.opens()
+    assert f"<code>{spoken(run.plan.sha256)}</code>" in asking(run.desk).get("/training").text
+
+
+def test_a_rehearsal_is_read_out_to_nobody(tmp_path):
+    run = ARun(tmp_path, NAMES)
+    run.opens()
+    assert spoken(run.plan.sha256) not in asking(run.desk).get("/training").text
 
 
 @pytest.mark.parametrize("role", list(Role))

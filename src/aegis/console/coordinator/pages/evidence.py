@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from aegis.console.coordinator.api.withholding import as_seen
 from aegis.console.coordinator.desk import Desk, Sight
-from aegis.console.reading import NOT_YET
+from aegis.console.reading import NEVER, NOT_YET
 from aegis.report.disclosure import attacked, has_noise
 from aegis.report.fairness_page import verdict_tag
 from aegis.report.wording import counted, mapping, number, sequence, significant
@@ -267,7 +267,7 @@ def _badge(
 def _recorded(document: Mapping[str, Any], section: str) -> str:
     """Why a check was not made, where the result says so; a run that goes on has not said."""
     found = document.get(f"{section}_reason")
-    return found if isinstance(found, str) and found != NOT_YET else ""
+    return found if isinstance(found, str) and found not in (NOT_YET, NEVER) else ""
 
 
 def _time(records: Records, *events: str) -> str:

@@ -227,7 +227,7 @@ def _reporting(document: Mapping[str, Any], line: Line, plan: Plan, course: Cour
     asked = len(course.asked)
     used = len(course.used) if course.used or not course.open else 0
     if course.open and not course.used:
-        return Figure("Hospitals training", str(asked), f"of {joined}", f"{below}.")
+        return Figure("Hospitals asked to train", str(asked), f"of {joined}", f"{below}.")
     gone = f"; {len(course.missing)} missing" if course.missing else ""
     said = f"In round {course.round}; {below}{gone}."
     return Figure("Hospitals reporting", str(used), f"of {asked}", said)

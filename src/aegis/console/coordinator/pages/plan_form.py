@@ -15,6 +15,7 @@ from typing import Any
 from aegis.console.coordinator.desk import Desk
 from aegis.console.coordinator.runs.next_plan import Draft, Faults, drafted, kinds_of, read_text
 from aegis.console.window.formats import seconds
+from aegis.console.window.spoken import spoken
 from aegis.errors import PlanError
 from aegis.plan import Plan
 from aegis.plan.keys import Keys
@@ -249,7 +250,7 @@ def estimate(desk: Desk, plan: Plan, where: str) -> tuple[tuple[str, str], ...]:
         ("The coordinator sees", saw.split(". ")[0].rstrip(".").replace("saw", "will see")),
         ("Time", _time(desk, plan, where)),
         ("Approved", _approved(desk, plan)),
-        ("Fingerprint of the plan", plan.sha256[:16]),
+        ("Fingerprint of the plan", spoken(plan.sha256)),
     )
 
 

@@ -36,6 +36,7 @@ from aegis.console.coordinator.runs.next_plan import (
 from aegis.console.people.rights import Person, Right, may
 from aegis.console.reading import NotFound
 from aegis.console.window.rendering import fragment, render
+from aegis.console.window.spoken import spoken
 from aegis.errors import BadInput, CheckFailed, PlanError, RunAborted
 from aegis.plan.layers import defaults
 
@@ -122,10 +123,17 @@ def _now(desk: Desk, sight: Sight, log: bool) -> dict[str, Any]:
         "kind": kind,
         "word": word,
         "share": min(100.0, 100 * state["current_round"] / rounds) if rounds else 0.0,
+        "aloud": _aloud(desk, run),
         "controls": controls(desk, run),
         "log": tuple(reversed(without(lines, hidden))),
         "logs": log,
     }
+
+
+def _aloud(desk: Desk, run: str | None) -> str:
+    """The words in which hospitals read the plan of this run back; a rehearsal asks none."""
+    line = desk.reading.line(run) if run else None
+    return "" if line is None or line.transport == "inprocess" else spoken(line.plan_sha256)
 
 
 def _parts(desk: Desk, sight: Sight, run: str | None, log: bool, steer: bool) -> Parts:
