@@ -126,6 +126,34 @@ PROOFS = (
         'assert figures["at_courier"] == {"models": 0, "plan": 0}',
     ),
     Proof(
+        "200 seeds of loss, delay, repetition, reordering, spoilt bytes, partitions and death at "
+        "any step, on a virtual clock; after each the six invariants are held against the files",
+        "they always hold; 70 % of the runs or more end with the undisturbed model, the others say "
+        "which hospitals were missing",
+        "chaos",
+        "assert ended >= 0.7 * SEEDS",
+    ),
+    Proof(
+        "Over 20,000 made-up requests to both consoles by every role, by nobody and by people of "
+        "other hospitals",
+        "no server error, and nobody gets what is not theirs",
+        "console_api",
+        'assert found["wrong"] == []',
+    ),
+    Proof(
+        "Every page of both consoles for every role, 320 to 1440 px wide, light and dark, in "
+        "Chromium: what axe-core, the content policy and the page's own budgets object to",
+        "nothing",
+        "pages",
+        'assert found["faults"] == []',
+    ),
+    Proof(
+        "10,000 spoilt inputs for each of 16 parsers, and more along what they reach",
+        "each is taken, or refused in words",
+        "fuzz",
+        'assert found["findings"] == []',
+    ),
+    Proof(
         "10,000 changes of an audit log",
         "each found",
         "auditlog",

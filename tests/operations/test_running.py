@@ -17,7 +17,7 @@ from aegis.hospital.serving import Serving
 from aegis.identity.membership import Membership
 from aegis.messages import Enrolled, Invite, Refusal, Settle, Settled
 from aegis.operations.coordinator import coordinator as coordinator_module
-from aegis.operations.coordinator.conducting import _settled
+from aegis.operations.coordinator.settling import settled
 from aegis.operations.hospital.federation import Federation
 from aegis.operations.hospital.folder import Registered, init, policy_text
 from aegis.operations.hospital.hospital import Hospital
@@ -293,7 +293,7 @@ def test_a_ledger_that_is_made_up_is_passed_over_and_the_run_ends(lie):
     there = tuple(Enrolled("run", 0, name, 10, 2, "") for name in ("a", "b"))
     progress = Progress("run", 1, there, "", np.zeros(2), 0.1, 1, {})
     final = SimpleNamespace(progress=progress)
-    releases, heads = _settled(Lying(), plan(privacy__enabled="true"), final)
+    releases, heads = settled(Lying(), plan(privacy__enabled="true"), final)
     assert set(releases) == set(heads) == {"a"}
 
 

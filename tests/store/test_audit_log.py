@@ -317,6 +317,41 @@ def test_what_is_said_of_the_last_checkpoint_is_signed_too(watched):
     assert watched.cosigners() == ["a", "c"]
 
 
+def test_who_was_silent_at_the_end_is_asked_again_until_more_than_half_cosigned(watched):
+    honest, rests = watched.answers, []
+
+    def answers(name, request):
+        if name == "b" and not rests:
+            return Refusal("run", request.round, "b", "the log was forked")
+        return honest(name, request) if name == "b" or len(rests) > 2 else Absence(name, "")
+
+    def waits():
+        for number in range(5):
+            rests.append(number)
+            yield number
+
+    watched.tell(closed(1))
+    watched.answers = answers
+    before = len(watched.asked)
+    watched.recording.finish(1, waits())
+    assert [sorted(asked) for asked in watched.asked[before:]] == [
+        ["a", "b", "c"], ["a", "c"], ["a", "c"], ["a", "c"], ["a", "c"],
+    ]  # fmt: skip
+    assert rests == [0, 1, 2]
+    assert watched.cosigners() == ["a", "c"]
+    assert len(watched.log.checkpoints("run")) == 2
+
+
+def test_who_stays_silent_is_asked_a_stated_number_of_times(watched):
+    watched.tell(closed(1))
+    watched.answers = lambda name, request: Absence(name, "")
+    watched.tell(joined(2))
+    before = len(watched.asked)
+    watched.recording.finish(1, range(2))
+    assert len(watched.asked) == before + 3
+    assert watched.cosigners() == []
+
+
 def test_who_did_not_join_is_not_asked_to_cosign(watched):
     watched.tell(HospitalAbsent("run", 0, "c", "its policy lets no such plan in"), closed(1))
     assert sorted(watched.asked[-1]) == ["a", "b"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from aegis.errors import DataError
@@ -61,6 +61,7 @@ class Recording:
         self._read = 0
         self._came: set[str] = set()
         self._missed: set[str] = set()
+        self._refused: set[str] = set()
 
     def begin(self) -> None:
         """Put the keys on record, once, and whatever a crash kept from being entered."""
@@ -108,20 +109,33 @@ class Recording:
             entry = self._log.entries(self._run, after=closed[-1] - 1)[0]
             self._closed = (entry.number, entry.data)
 
-    def finish(self, round: int) -> Note:
+    def finish(self, round: int, waits: Iterable[int] = ()) -> Note:
         """The last checkpoint of the run. Who refuses it is on record, and what is on record is
-        signed: then once more, and by those who did cosign."""
+        signed: then once more, and by those who did not refuse. As long as no more than half
+        cosigned, who was silent is asked again after each of ``waits``."""
         note = self.checkpoint(round)
-        if Checkpoint.parse(note.text).size == self._log.size(self._run):
-            return note
+        if Checkpoint.parse(note.text).size < self._log.size(self._run):
+            note = self._checkpoint(round, self._willing(), tell=False)
+        ahead = iter(waits)
+        while (silent := self._silent(note)) and next(ahead, None) is not None:
+            note = self._checkpoint(round, silent, tell=False)
+        return note
+
+    def _willing(self) -> set[str]:
+        return set(self._witnesses) - self._away() - self._refused
+
+    def _silent(self, note: Note) -> set[str]:
+        """Who may yet make it more than half; nobody where it is, or where they are too few."""
         signers = {name for name, _ in note.signatures}
-        willing = {name for name, one in self._witnesses.items() if one.name in signers}
-        return self._checkpoint(round, willing, tell=False)
+        signed = {name for name, one in self._witnesses.items() if one.name in signers}
+        silent, half = self._willing() - signed, len(self._witnesses) / 2
+        return silent if len(signed) <= half < len(signed) + len(silent) else set()
 
     def checkpoint(self, round: int) -> Note:
         """Sign where the log stands, have it cosigned, and keep it. Who did not join the run is not
         asked: such a hospital knows nothing of it."""
-        return self._checkpoint(round, set(self._seen) - self._away(), tell=True)
+        self._refused.clear()
+        return self._checkpoint(round, self._willing(), tell=True)
 
     def _away(self) -> set[str]:
         """Who did not join, by the journal; each of its events is read once."""
@@ -164,6 +178,7 @@ class Recording:
                 self._seen[name] = size
             else:
                 log.warning("%s does not cosign the log of %s: %s", name, self._run, fault)
+                self._refused.add(name)
                 refused.append(WitnessRefused(self._run, round, name, fault))
         note = self._log.witnessed(self._run, note, good)
         if refused and tell:

@@ -10,27 +10,21 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from aegis.coordinator.steps import Study
-from aegis.errors import AegisError, BadInput, DataError
+from aegis.errors import BadInput
 from aegis.events import Listener
-from aegis.messages import Absence, Cosigned, Refusal, Settle, Settled
+from aegis.messages import Absence, Cosigned, Refusal, Settled
 from aegis.messages.witness import Witness
 from aegis.operations.coordinator.office import Office
+from aegis.operations.coordinator.settling import settled
 from aegis.plan import Plan
 from aegis.plan.own_data import positive, schema_of
-from aegis.privacy.accounting import (
-    Event,
-    LaplaceRelease,
-    PoissonGaussian,
-    epsilon_rdp,
-    event_from_json,
-)
+from aegis.privacy.accounting import Event
 from aegis.report.card import model_card
 from aegis.report.files import write_files
 from aegis.report.odds_ratios import odds_of
@@ -55,9 +49,6 @@ log = logging.getLogger("aegis")
 
 NOTE = "Research use only. Not medical software. Not independently audited."
 _LOOK_S = 0.2
-_MOST_EVENTS, _MOST_KINDS = 20_000, 500
-_MOST_EPSILON, _LEAST_NOISE = 2000.0, 0.05  # beyond, the exact account needs gigabytes
-_UNREADABLE = (AegisError, ArithmeticError, ValueError, TypeError, KeyError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -112,6 +103,12 @@ class Conducting:
         if self.closing.wait(seconds):
             road.check_open()
 
+    def _waits(self, plan: Plan, road: Road) -> Iterator[int]:
+        """Between two times that the last checkpoint is shown to who was silent."""
+        for number in range(plan.federated.attempts):
+            self._rested(plan.federated.deadline_s, road)
+            yield number
+
     def _on(
         self,
         journal: Journal,
@@ -148,7 +145,7 @@ class Conducting:
                 rest=lambda seconds: self._rested(seconds, road),
                 joining=True,
             )
-        releases, heads = _settled(road, plan, final)
+        releases, heads = settled(road, plan, final)
         registry = Registry(self.office.home, journal)
         found = self._document(journal, study, final, releases, heads)
         progress = final.progress
@@ -169,7 +166,7 @@ class Conducting:
             digest = hashlib.sha256(version.text.encode()).hexdigest()
             parent = first_model(audit_log, name) if plan.model.start is not None else ""
             recording.once(outcome(name, found, releases, parent, digest))
-            recording.finish(int(found["rounds"]))
+            recording.finish(int(found["rounds"]), self._waits(plan, road))
         found |= self._verified(found, name)
         folder = self.office.home.results(name)
         write_files(found, plan, folder)
@@ -265,52 +262,3 @@ def _watching(road: Road, deadline_s: float) -> Callable[[Mapping[str, Witness]]
         return found
 
     return ask
-
-
-def _settled(
-    road: Road, plan: Plan, final: Terminated
-) -> tuple[dict[str, list[Event]], dict[str, Settled]]:
-    """What each hospital's ledger says of this run, by its own word."""
-    run, number = final.progress.run, final.progress.round
-    deadline_s = plan.federated.deadline_s
-    if not plan.privacy.enabled:
-        return {}, {}
-    there = set(road.hospitals())
-    names = [h.hospital for h in final.progress.hospitals if h.hospital in there]
-    answers = road.ask(dict.fromkeys(names, Settle(run, plan.sha256, number)), deadline_s)
-    releases: dict[str, list[Event]] = {}
-    heads: dict[str, Settled] = {}
-    for name, answer in answers.items():
-        if not isinstance(answer, Settled):
-            continue
-        try:
-            releases[name] = _charged(answer, plan.privacy.delta)
-        except _UNREADABLE as error:
-            reason = str(error) if isinstance(error, AegisError) else type(error).__name__
-            log.warning("%s says what its ledger holds in no readable way (%s)", name, reason)
-            continue
-        heads[name] = answer
-    return releases, heads
-
-
-def _charged(answer: Settled, delta: float) -> list[Event]:
-    """What was charged. Raises for what no ledger holds: counting it could take all memory."""
-    if len(answer.events) > _MOST_EVENTS or len(set(answer.events)) > _MOST_KINDS:
-        raise DataError(f"{len(answer.events)} charges", f"at most {_MOST_EVENTS} in one run")
-    if answer.rows > 0 and re.fullmatch("[0-9a-f]{64}", answer.sha256) is None:
-        raise DataError("the head of its ledger is no digest")
-    charged = [event_from_json(text) for text in answer.events]
-    for event in charged:
-        match event:
-            case PoissonGaussian(noise_multiplier=noise):
-                pass
-            case LaplaceRelease(scale_over_sensitivity=noise):
-                pass
-            case _:
-                continue
-        if noise < _LEAST_NOISE:
-            raise DataError(f"noise of {noise:g}", f"at least {_LEAST_NOISE:g}")
-    epsilon = epsilon_rdp(charged, delta) if charged else 0.0
-    if not epsilon <= _MOST_EPSILON:
-        raise DataError(f"an epsilon of {epsilon:g}", f"at most {_MOST_EPSILON:g}")
-    return charged
