@@ -13,6 +13,7 @@ import numpy as np
 
 from aegis.console.coordinator.desk import Desk
 from aegis.events import Event, HospitalJoined, RoundAggregated, RoundClosed, RoundOpened
+from aegis.identity.keys import SigningKey
 from aegis.identity.membership import Membership
 from aegis.messages import Enrolled
 from aegis.plan import Plan, load_plan
@@ -55,7 +56,8 @@ class Connected:
     def office(self) -> Any:
         """One without members: tiles know them from ``state``."""
         registrar = SimpleNamespace(membership=Membership("somewhere"))
-        return SimpleNamespace(registrar=registrar, passphrase=None)
+        identity = SimpleNamespace(signing=SigningKey.from_raw(bytes(32)))
+        return SimpleNamespace(registrar=registrar, passphrase=None, identity=identity)
 
 
 class ARun:
