@@ -65,7 +65,7 @@ def of_lines(rng: Random, data: bytes, seeds: Sequence[bytes]) -> bytes:
             case 4:
                 lines.insert(at, rng.choice(rng.choice(seeds).splitlines(keepends=True) or [b""]))
             case 5:
-                lines[at] *= rng.choice((2, 50, 2000))
+                lines[at] *= min(rng.choice((2, 50, 2000)), 1 + LARGEST // (1 + len(lines[at])))
             case _:
                 lines[at] = of_words(rng, lines[at], seeds)
     return b"".join(lines)[:LARGEST]
