@@ -260,6 +260,17 @@ def robust() -> str:
     )
 
 
+def parts() -> str:
+    """What each part of `make prove` came to when all of it was run last."""
+    rows = []
+    for key, one in sorted(read("proofs").items()):
+        part, *said = key.split(" ")
+        counted = [f"{one[name]} {name}" for name in ("passed", "failed", "skipped") if one[name]]
+        command = " ".join([*said, f"make prove PART={part}"])
+        rows.append((code(command), ", ".join(counted), one["date"]))
+    return table(("Command", "Tests", "Last run whole"), rows)
+
+
 def results_sentence() -> str:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     block = readme.split("<!-- results -->", 1)[1].split("<!-- /results -->", 1)[0]
@@ -269,7 +280,7 @@ def results_sentence() -> str:
 def page() -> str:
     machine = read("engine")["machine"]
     proofs = [(p.claim, p.bar, code(f"make prove PART={p.part}")) for p in PROOFS]
-    parts = [
+    text = [
         "# Evidence\n\n<!-- Made by `make evidence` from benchmarks/results and tests/prove. -->",
         "Every figure on this page names the command that makes it. A figure without a command is "
         "not here. Public data only; nothing here says that a model is fit for use with patients.",
@@ -284,6 +295,9 @@ def page() -> str:
         "The bar stands in the test; `make prove PART=NAME` runs it. Those on real data need "
         "`AEGIS_DATA_DIR` (`aegis data fetch heart`).",
         table(("What", "Bar", "Command"), proofs),
+        "Parts that were run whole on the machine of this page; each test of a part may hold many "
+        "cases. What a test skips it says when it is run.",
+        parts(),
         "## Dishonest hospitals",
         "Accuracy on digits, 11 hospitals of which 2 lie, hospitals unlike each other (Dirichlet "
         "0.3), mean of 5 seeds. Made by `make prove PART=robustness`. The whole matrix is in "
@@ -295,16 +309,16 @@ def page() -> str:
         "missed.",
     ]
     for name, title, command in BENCHES:
-        parts += made(name, title, command)
-    parts += [
+        text += made(name, title, command)
+    text += [
         "## How it grows",
         "At most so much, whatever the machine: exponents (1 is proportional, 2 is every pair), "
         "slopes and bounds. More on [scale](scale.md).",
     ]
     for name, title, command in GROWTH:
         if (RESULTS / f"{name}.json").exists():
-            parts += made(name, title, command)
-    parts += [
+            text += made(name, title, command)
+    text += [
         "## What is not shown here",
         "- No result on patients of a hospital that takes part in anything: all data are public or "
         "invented.\n"
@@ -314,7 +328,7 @@ def page() -> str:
         "What can still go wrong is in [sharp edges](sharp-edges.md); who could do what is in the "
         "[threat model](threat-model.md).",
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(text) + "\n"
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -13,8 +13,14 @@ from typing import Any
 
 import pytest
 
+from tests.prove.report import Tally
+
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "benchmarks" / "results" / "prove"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Tally(), "tally of proofs")
 
 
 @pytest.fixture(scope="session")
