@@ -11,7 +11,7 @@ from aegis.errors import PlanError
 from aegis.plan import Plan
 from aegis.plan.keys import DEFAULT_TRUST, Keys
 from aegis.plan.layers import defaults, sections
-from aegis.plan.sentences import need, schema_of, unknown_key, value_fault
+from aegis.plan.sentences import need, schema_of, show, unknown_key, value_fault
 from tests.plan.legal import value_of
 
 
@@ -173,3 +173,10 @@ def test_importing_the_plan_loads_no_engine_and_no_parser():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_list_of_lists_is_shown_however_deep_it_is():
+    deep = []
+    for _ in range(5000):
+        deep = [deep]
+    assert show([1, deep, "a"]) == "[1, a list, a]"

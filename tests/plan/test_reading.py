@@ -173,6 +173,7 @@ def test_a_mix_names_the_variable_it_comes_from(write):
         ("a: \x00", "plan.yaml is not YAML: unacceptable character #x0000"),
         (b"task: \xff", "plan.yaml is not UTF-8 (byte 6)"),
         ("[" * 5000, "plan.yaml is nested too deeply for a plan"),
+        ("a: {b: " + "[" * 60 + "]" * 60 + "}", "plan.yaml is nested too deeply for a plan"),
         ("# " * 200_000, "plan.yaml has 400000 characters; a plan has 50000 at most"),
         (
             "a: &x [1]\nb: *x\n",

@@ -220,6 +220,9 @@ def test_images_come_as_an_array_or_its_file(tmp_path):
     assert len(patients(np.zeros((8, 8)), schema).rows) == 1
     np.save(tmp_path / "images.npy", np.ones((3, 8, 8)))
     assert len(patients(tmp_path / "images.npy", schema).rows) == 3
+    old = (tmp_path / "images.npy").read_bytes().replace(b"(3, 8, 8), }  ", b"(3L, 8L, 8L),}", 1)
+    (tmp_path / "old.npy").write_bytes(old)  # as Python 2 wrote it
+    assert len(patients(tmp_path / "old.npy", schema).rows) == 3
     np.save(tmp_path / "objects.npy", np.array([{}], dtype=object))
     with pytest.raises(DataError, match="cannot be read as images"):
         patients(tmp_path / "objects.npy", schema)
@@ -289,11 +292,19 @@ def test_a_card_that_no_training_wrote_is_refused_before_it_predicts():
     features = json.loads(card["preparation"])
     bounded = json.loads(Bounded.of(SCHEMA).to_json())
     columns = card["schema"]["columns"]
+    first = bounded["bounded"][0]
+    twice = [bounded["bounded"][1][0], *first[1:]]
+    other = [first[0], "category", None, None, ["a", "b"], first[5]]
     broken = [
         changed(preparation=features[:-1]),
         changed(preparation=[[*features[0][:2], "1", *features[0][3:]], *features[1:]]),
         changed(preparation=[[*features[0][:2], 10**400, *features[0][3:]], *features[1:]]),
+        changed(preparation=[[*features[0][:3], False, *features[0][4:]], *features[1:]]),
+        changed(preparation=[[*features[0][:4], [], features[0][5]], *features[1:]]),
+        changed(preparation=[[*features[0][:4], "typical", features[0][5]], *features[1:]]),
         changed(preparation={**bounded, "means": [0.0, 0.0]}),
+        changed(preparation={**bounded, "bounded": [twice, *bounded["bounded"][1:]]}),
+        changed(preparation={**bounded, "bounded": [other, *bounded["bounded"][1:]]}),
         {**card, "schema": {"columns": [{**columns[0], "low": 10**400}, *columns[1:]]}},
         {**card, "schema": {"columns": [{**columns[0], "kind": "x"}, *columns[1:]]}},
         {**card, "schema": {"columns": [{**columns[0], "unit": 5}, *columns[1:]]}},

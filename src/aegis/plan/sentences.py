@@ -51,7 +51,7 @@ def show(value: Any) -> str:
         case bool():
             return str(value).lower()
         case list() | tuple():
-            text = f"[{', '.join(show(item) for item in value)}]"
+            text = f"[{', '.join(map(_item, value))}]"
         case Mapping():
             return "a section"
         case float():
@@ -60,6 +60,11 @@ def show(value: Any) -> str:
             text = str(value)
             text = text if text.isprintable() and text else repr(text)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _item(value: Any) -> str:
+    """A plan knows no list in a list; whoever writes one may nest it without end."""
+    return "a list" if isinstance(value, list | tuple) else show(value)
 
 
 def need(schema: Mapping[str, Any], many: bool = False) -> str:

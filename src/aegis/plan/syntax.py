@@ -13,6 +13,7 @@ from typing import Any
 
 from aegis.errors import PlanError
 from aegis.plan.layers import Layer, Said
+from aegis.shallow import Shallow
 
 MOST_CHARACTERS = 50_000
 _INTEGER = re.compile(r"[-+]?[0-9]{1,40}")
@@ -81,12 +82,15 @@ def read_value(text: str, source: str) -> Any:
 def _compose(text: str, source: str) -> Any:
     import yaml
 
+    class _Loader(Shallow, yaml.SafeLoader):
+        pass
+
     if len(text) > MOST_CHARACTERS:
         raise PlanError(
             f"{source} has {len(text)} characters; a plan has {MOST_CHARACTERS} at most"
         )
     try:
-        return yaml.compose(text, Loader=yaml.SafeLoader)
+        return yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = f" line {mark.line + 1}" if mark else ""

@@ -10,22 +10,30 @@ from typing import Any
 
 from aegis.tasks.bounded import Bounded, Prepared
 from aegis.tasks.preparation import Preparation
-from aegis.tasks.task import Column
+from aegis.tasks.task import Column, Schema
 
-LARGEST = 1e300
+LARGEST, SMALLEST = 1e150, 1e-150  # a quotient of two is a number, too
 
 
-def sound(prepared: Prepared) -> Prepared:
+def sound(prepared: Prepared, schema: Schema) -> Prepared:
+    """The preparation, if it can prepare rows of these columns; else ``ValueError``."""
     match prepared:
         case Preparation(features):
-            texts = [text for f in features for text in (f.column, f.name, f.category or "")]
-            numbers: list[Any] = [number for f in features for number in (f.centre, f.scale)]
+            texts = [text for f in features for text in (f.column, f.name)]
+            texts += [f.category for f in features if f.category is not None]
+            numbers: list[Any] = [f.centre for f in features]
+            scales: list[Any] = [f.scale for f in features]
             flags = [f.missing for f in features]
+            words = {f.column: f.category is not None for f in features if f.missing is not True}
         case Bounded(columns, means, deviations):
             texts = [text for c in columns for text in (c.name, c.kind, *c.categories)]
             numbers = [bound for c in columns if c.kind == "number" for bound in (c.low, c.high)]
-            numbers += [*means, *deviations]
+            numbers += [*means]
+            scales = [*deviations]
             flags = [c.may_miss for c in columns]
+            words = {c.name: c.kind == "category" for c in columns}
+            if len(words) != len(columns):
+                raise ValueError("its preparation names a column twice")
             wide = {len(means), len(deviations)} - {0}
             if wide - {len(prepared.features)} or bool(means) != bool(deviations):
                 raise ValueError("its preparation has not one mean and deviation for each column")
@@ -33,11 +41,19 @@ def sound(prepared: Prepared) -> Prepared:
             return prepared
     if not (
         all(isinstance(text, str) for text in texts)
-        and all(isinstance(number, int | float) and abs(number) < LARGEST for number in numbers)
+        and all(_is_number(number) for number in numbers)
+        and all(_is_number(scale) and scale > SMALLEST for scale in scales)
         and all(isinstance(flag, bool) for flag in flags)
     ):
         raise ValueError("its preparation holds what is neither a name nor a number")
+    for one in schema.columns:
+        if words.get(one.name, one.kind == "category") != (one.kind == "category"):
+            raise ValueError(f"its preparation takes {one.name} for another kind of column")
     return prepared
+
+
+def _is_number(found: Any) -> bool:
+    return isinstance(found, int | float) and found is not True and abs(found) < LARGEST
 
 
 def column(**fields: Any) -> Column:

@@ -8,6 +8,7 @@ missing value that is filled in.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -108,7 +109,8 @@ def _images(given: Any, schema: Schema) -> Patients:
 
 def _array(path: Path) -> NDArray[Any]:
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of headers as Python 2 wrote them
             return np.asarray(read_array(file, allow_pickle=False))
     except _UNREADABLE as error:
         raise DataError(

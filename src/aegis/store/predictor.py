@@ -227,9 +227,9 @@ def loaded(data: bytes, card: Mapping[str, Any], name: str) -> Predictor:
     from safetensors.numpy import load as read
 
     try:
-        shape, prepared = shape_of(dict(card)), sound(read_preparation(card["preparation"]))
+        shape, schema = shape_of(dict(card)), schema_of(card)
+        prepared = sound(read_preparation(card["preparation"]), schema)
         weights = shape.flat(read(data))
-        schema = schema_of(card)
         site = (card.get("plan") or {}).get("data", {}).get("standardize") == "site"
         wanted = str(card["sha256"])
         unknown = {feature.column for feature in prepared.features} - set(schema.names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aegis.console.coordinator.desk import Desk
@@ -150,6 +150,8 @@ _SAID = st.fixed_dictionaries(
 
 @settings(max_examples=25)
 @given(_SAID)
+@example({"data.positive": "\x85"})
+@example({"data.positive": "a\u2028b \n"})
 def test_what_is_written_as_yaml_is_read_back_as_the_same(said):
     found = drafted(said)
     again = from_yaml(as_yaml(found.said))

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from aegis.errors import DataError
+from aegis.shallow import Shallow
 
 NAME = "columns.yaml"
 MOST_BYTES = 1 << 16
@@ -67,7 +68,7 @@ def read_choices(data: Path) -> Choices:
     Raises ``DataError`` for a key or a value that is not understood."""
     import yaml
 
-    class Words(yaml.BaseLoader):
+    class Words(Shallow, yaml.BaseLoader):
         """Words only: no value becomes another by looking like a switch or a date. And no aliases:
         a few lines of them stand for more than any memory holds."""
 
