@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 WARM = 300  # rounds in which caches fill: SQLite's, checked signatures
 MOST_MIB, MOST_SLOWER = 1.0, 1.5  # per 100 rounds; the last tenth over the third tenth
 LONGEST_S = 1500
+ALONE = {"OMP_NUM_THREADS": "1", "AEGIS_DATABASE_URL": "", "PYTHONMALLOC": "malloc"}
 RESULTS = ROOT / "benchmarks" / "results" / "soak.json"
 
 
@@ -64,7 +65,7 @@ def soaked(kind: str) -> dict[str, Any]:
         capture_output=True,
         text=True,
         timeout=LONGEST_S,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "AEGIS_DATABASE_URL": ""},
+        env=os.environ | ALONE,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
