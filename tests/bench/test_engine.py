@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from aegis.bench.contender import CONTENDERS, contender, peak_mb
-from aegis.bench.engine import TITLES, engine
+from aegis.bench.engine import NOISY, TITLES, engine
 from aegis.bench.memory import MemoryWatch
 from aegis.bench.problem import MODEL, rows_of, start
 from aegis.bench.table import table
@@ -119,6 +119,26 @@ def test_ours_and_the_plain_loop_end_alike():
     assert len(ours.seconds) == len(plain.seconds) == 3
     assert np.abs(ours.weights - plain.weights).max() < 1e-5
     assert np.abs(ours.weights - start()).max() > 1e-3
+
+
+def test_the_whole_run_ends_as_the_engine_does():
+    ours, whole = (contender(name)(3, 5) for name in ("engine", "whole"))
+    assert len(whole.seconds) == 3
+    assert np.abs(ours.weights - whole.weights).max() < 1e-5
+
+
+@pytest.mark.parametrize("name", sorted(NOISY))
+def test_a_run_with_noise_is_measured_and_ends_elsewhere(name):
+    ours, noisy = (contender(one)(3, 5) for one in ("engine", name))
+    assert len(noisy.seconds) == 3
+    assert np.isfinite(noisy.weights).all()
+    assert np.abs(ours.weights - noisy.weights).max() > 1e-3
+
+
+def test_what_is_noisy_is_not_held_to_the_same_weights():
+    course = Course(FAST | {"charged": 5.0}, {"charged": 1.0})
+    found = engine((8,), contenders=[*FAST, "charged"], measure=course)
+    assert [one["met"] for one in found["targets"]] == [True, True]
 
 
 @pytest.mark.skipif(peak_mb() is None, reason="this system has no /proc")

@@ -17,6 +17,8 @@ from aegis.bench.problem import Contender, Measured
 CONTENDERS = {
     "engine": "aegis.bench.ours:stacked",
     "whole": "aegis.bench.whole:whole_run",
+    "charged": "aegis.bench.whole:charged_run",
+    "sealed": "aegis.bench.whole:sealed_run",
     "flower": "aegis.bench.peers.flower:simulation",
     "plain": "aegis.bench.peers.plain:loop",
     "pfl": "aegis.bench.peers.pfl_research:simulation",

@@ -31,6 +31,8 @@ NEEDS = {"flower": ("flwr", "ray", "torch"), "plain": ("torch",), "pfl": ("pfl",
 TITLES = {
     "engine": "Aegis, engine alone",
     "whole": "Aegis, whole run",
+    "charged": "Aegis, whole run with DP-SGD and ledgers",
+    "sealed": "Aegis, whole run with DP-SGD, ledgers and sealed envelopes",
     "flower": "Flower simulation (Ray)",
     "plain": "plain PyTorch loop",
     "pfl": "pfl-research",
@@ -39,7 +41,10 @@ TITLES = {
 TARGETS = {
     "engine": {8: 40.0, 100: 40.0, 1000: 60.0},
     "whole": {8: 15.0, 100: 20.0, 1000: 30.0},
+    "charged": {8: 10.0, 100: 15.0, 1000: 20.0},
+    "sealed": {8: 10.0, 100: 15.0, 1000: 20.0},
 }
+NOISY = {"charged", "sealed"}  # they end elsewhere, on purpose
 MOST_MEMORY_MB = 600.0  # for ours at 1000 hospitals
 AGREEMENT = 1e-5
 LONGEST_S = 900  # of one process
@@ -107,9 +112,12 @@ def _missing(name: str) -> list[str]:
 
 
 def _rounds(name: str, hospitals: int) -> int:
-    most, work = {"flower": (12, 900), "plain": (20, 1200), "pfl": (20, 1200)}.get(
-        name, (150, 6000)
-    )
+    most, work = {
+        "flower": (12, 900),
+        "plain": (20, 1200),
+        "pfl": (20, 1200),
+        **dict.fromkeys(NOISY, (40, 4000)),
+    }.get(name, (150, 6000))
     return max(3, min(most, work // hospitals))
 
 
@@ -158,7 +166,7 @@ def _summary(size: int, runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]
     for name, repeated in runs.items():
         seconds = np.concatenate([run["seconds"] for run in repeated])
         apart = None
-        if reference is not None:
+        if reference is not None and name not in NOISY:
             apart = max(float(np.abs(run["weights"] - reference).max()) for run in repeated)
             if not apart <= AGREEMENT:
                 raise CheckFailed(

@@ -14,7 +14,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -59,8 +59,16 @@ class Row:
     detail: str
     sha256: str = ""
 
+    @property
+    def said(self) -> tuple[int | str, ...]:
+        """All but the hash."""
+        return (
+            *(self.number, self.time, self.kind, self.run),
+            *(self.round, self.purpose, self.detail),
+        )
+
     def chained(self, previous: str) -> str:
-        text = json.dumps([previous, *astuple(self)[:-1]], separators=(",", ":"))
+        text = json.dumps([previous, *self.said], separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -98,7 +106,7 @@ class Chain:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         row = Row(number + 1, now, kind, run, round, purpose, detail)
         self._db.execute(
-            "INSERT INTO rows VALUES (?,?,?,?,?,?,?,?)", (*astuple(row)[:-1], row.chained(previous))
+            "INSERT INTO rows VALUES (?,?,?,?,?,?,?,?)", (*row.said, row.chained(previous))
         )
 
     def detail(self, kind: Kind, run: str, round: int, purpose: str) -> str | None:
