@@ -180,7 +180,7 @@ def a_run_is_started_watched_and_stopped(rita, home):
     assert page.url == rita.base + "/"
     page.evaluate(TELL)
     page.evaluate("window.loaded = 'once'")
-    until(lambda: rounds_shown(page)[-1:] >= [9], 60)
+    until(lambda: len(rounds_shown(page)) >= 5 and rounds_shown(page)[-1] >= 9, 60)
     shown = page.evaluate("shown")
     assert page.evaluate("window.loaded") == "once"
     # two clicks
