@@ -11,6 +11,7 @@ from aegis.bench import growing
 from aegis.bench.growing import Case
 from aegis.bench.scale import exponent, scale, table
 from aegis.bench.scale_picture import picture
+from aegis.bench.scene import EPSILON
 from aegis.cli.app import run_command
 from aegis.errors import CheckFailed
 
@@ -75,7 +76,7 @@ def test_a_point_is_a_whole_federation(privacy):
     assert found["round_s"] > 0
     if privacy != "none":
         assert (found["ledgers"], found["charges"]) == (3, 6)
-        assert 0 < found["epsilon"] <= 1.2 * growing.EPSILON  # by Renyi
+        assert 0 < found["epsilon"] <= 1.2 * EPSILON  # by Renyi
 
 
 def test_the_two_sides_of_a_sum_are_measured_apart():

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aegis import codec
+from aegis.errors import RunAborted
 from aegis.hospital.ledger import Ledger
 from aegis.hospital.mechanisms import advised, built, multiplier_of, planned_multiplier
 from aegis.hospital.node import Node
@@ -21,6 +22,8 @@ from aegis.messages import (
     Enrolled,
     Invite,
     Refusal,
+    Settle,
+    Settled,
     Statistics,
     Tally,
     Train,
@@ -245,6 +248,40 @@ def test_without_a_listener_the_log_hears_of_more_noise(hospital, caplog):
         node.answer(asking(plan))
     assert "here, run round 1: 0 of 1 is spent" in caplog.text
     assert "they fit" in caplog.text
+
+
+@both()
+def test_a_settled_run_keeps_no_answer_and_none_is_computed_anew(hospital, asked):
+    plan = Plan(**asked)
+    node = hospital.node(plan)
+    assert all(isinstance(node.answer(asking(plan, round)), Update) for round in (1, 2))
+    settle = Settle("run", plan.sha256, 2)
+    first = node.answer(settle)
+    assert isinstance(first, Settled)
+    assert len(first.events) == 2
+    for one in (node, hospital.node(plan)):  # also after a restart
+        assert one.answer(settle) == first
+        for round in (1, 2):
+            reply = one.answer(asking(plan, round))
+            assert isinstance(reply, Refusal)
+            assert "no longer there; it was damaged, or dropped when its run was" in reply.reason
+    assert hospital.ledger.verify() == hospital.ledger.head()
+    assert len(hospital.charged()) == 2
+
+
+def test_answers_that_cannot_be_dropped_do_not_keep_a_run_from_being_settled(hospital, caplog):
+    class Full(Ledger):
+        def forget(self, run):
+            raise RunAborted("the disk is full")
+
+    plan = Plan(**UPDATES)
+    hospital.ledger = Full(hospital.ledger._chain)
+    node = hospital.node(plan)
+    reply = node.answer(asking(plan))
+    assert isinstance(node.answer(Settle("run", plan.sha256, 1)), Settled)
+    assert "stay in the ledger: the disk is full" in caplog.text
+    again = node.answer(asking(plan))
+    np.testing.assert_array_equal(again.vector, reply.vector)
 
 
 @both(**NETWORK)

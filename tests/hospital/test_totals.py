@@ -10,7 +10,7 @@ from aegis.hospital.mechanisms import multiplier_of
 from aegis.hospital.node import Node
 from aegis.hospital.release import Account, site_sha256
 from aegis.hospital.site import VolatileMemory
-from aegis.messages import Ask, Counts, Evaluate, Invite, Refusal, Scores, Train, Update
+from aegis.messages import Ask, Counts, Evaluate, Invite, Refusal, Scores, Settle, Train, Update
 from aegis.plan import load_plan
 from aegis.privacy.accounting import GaussianRelease, PoissonGaussian, epsilon_gdp, epsilon_rdp
 from aegis.privacy.budget import Action
@@ -134,6 +134,23 @@ def test_questions_and_scores_leave_less_for_training(tmp_path):
         assert all(isinstance(reply, Update | Refusal) for reply in replies)
         hospital.ledger.close()
     assert costs[True] < 0.9 * costs[False]
+
+
+def test_settling_a_run_drops_its_scores_too_and_nothing_of_another_run_or_of_questions(hospital):
+    plan = plan_of("1.0")
+    for run in ("one", "two"):
+        hospital.invite(plan, run)
+        assert isinstance(hospital.train(plan, 1, run), Update)
+        assert isinstance(hospital.score(plan, 1, run), Scores)
+    first = hospital.ask(plan, 0.5, "a > 0", "one")
+    hospital.node.answer(Settle("one", plan.sha256, 1))
+    assert isinstance(hospital.score(plan, 1, "one"), Refusal)
+    assert isinstance(hospital.train(plan, 1, "one"), Refusal)
+    assert isinstance(hospital.score(plan, 1, "two"), Scores)
+    assert isinstance(hospital.train(plan, 1, "two"), Update)
+    again = hospital.ask(plan, 0.5, "a > 0", "two")
+    assert again.cells.tolist() == first.cells.tolist()
+    assert len(hospital.ledger.events()) == 5
 
 
 def test_dp_epsilon_of_zero_gives_the_model_of_the_plan_without_noise_to_the_last_bit(tmp_path):

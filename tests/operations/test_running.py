@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+import time
+from contextlib import closing
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from aegis.console.reading import status_of
 from aegis.console.running import _line
-from aegis.errors import BadInput, CheckFailed, EnvelopeRefused, RunAborted
+from aegis.errors import BadInput, CheckFailed, EnvelopeRefused, RoadClosed, RunAborted
 from aegis.hospital.serving import Serving
 from aegis.identity.membership import Membership
 from aegis.messages import Enrolled, Invite, Refusal, Settle, Settled
+from aegis.operations.coordinator import conducting
 from aegis.operations.coordinator import coordinator as coordinator_module
 from aegis.operations.coordinator.settling import settled
 from aegis.operations.hospital.federation import Federation
@@ -27,7 +31,8 @@ from aegis.operations.hospital.rows import site
 from aegis.plan import load_plan
 from aegis.privacy.accounting import GaussianRelease, event_json
 from aegis.simulation import local
-from aegis.states import Progress
+from aegis.states import Progress, Registration
+from aegis.store.journal import Journal
 from aegis.tasks.question import Question
 from aegis.transport.carrier import Parcel
 from tests.operations.here import Here
@@ -135,6 +140,63 @@ def test_a_coordinator_that_restarts_goes_on_with_its_run(here, tmp_path):
     here.coordinator.__enter__()
 
 
+@pytest.mark.parametrize("trust", ["masked", "open"])
+def test_a_coordinator_that_dies_when_a_run_is_settled_ends_it_when_it_restarts(
+    here, monkeypatch, trust
+):
+    def dies(*asked):
+        settled(*asked)
+        raise RoadClosed("the coordinator is killed")
+
+    made(here)
+    here.serve(*NAMES)
+    said = {"privacy.enabled": "true", "privacy.mechanism": "local_update", "trust": trust}
+    wanted = plan(**said, training__solver="sgd", training__learning_rate="0.1")
+    monkeypatch.setattr(conducting, "settled", dies)
+    run = here.coordinator.submit(wanted)
+    here.coordinator._thread.join(60)
+    monkeypatch.undo()
+    here.coordinator.__exit__(None, None, None)
+    here.end(*NAMES)
+    for name in NAMES:
+        db = sqlite3.connect(here.folder(name).ledger)
+        assert db.execute("SELECT COUNT(*) FROM payloads").fetchone() == (0,)
+        db.close()
+    here.serve(*NAMES)
+    with here.new() as again:
+        found = again.wait(run, 60)
+    assert found["status"] == "completed"
+    for hospital in found["hospitals"]:
+        kept = budget(here.folder(hospital["name"]))["runs"][0]["epsilon"]
+        assert 0 < kept == pytest.approx(hospital["epsilon_rdp"])
+    assert found["audit_log"]["verified"]
+    here.coordinator = here.new()
+    here.coordinator.__enter__()
+
+
+def test_who_was_silent_at_the_end_is_asked_every_few_seconds_for_as_long_as_all_attempts_take(
+    monkeypatch,
+):
+    class Clock:
+        def __init__(self):
+            self.rests = []
+
+        def monotonic(self):
+            return sum(self.rests)
+
+        def wait(self, seconds):
+            self.rests.append(seconds)
+
+    for deadline, rest in (("0.5", 0.5), ("4", 1.0), ("30", 3.0), ("60", 5.0)):
+        clock = Clock()
+        monkeypatch.setattr(conducting, "time", clock)
+        of = conducting.Conducting(None, "queues", None, [], clock)
+        wanted = plan(federated__deadline_s=deadline)
+        rests = [clock.rests[-1] for _ in of._waits(wanted, None)]
+        assert set(rests) == {rest}
+        assert sum(rests) == wanted.federated.attempts * float(deadline)
+
+
 def test_a_run_waits_in_registration_until_the_last_hospital_comes(here):
     made(here)
     here.serve(*NAMES[:3])
@@ -144,6 +206,18 @@ def test_a_run_waits_in_registration_until_the_last_hospital_comes(here):
     here.serve(NAMES[3])
     found = here.coordinator.wait(run, 60)
     assert len(found["hospitals"]) == 4
+
+
+def test_a_run_that_is_stopped_while_it_waits_for_hospitals_is_over(here):
+    run = here.coordinator.submit(plan())
+    here.until(lambda now: now["state"] == "Registration" and now["run"] == run)
+    with closing(Journal(here.office.home.database)) as journal:
+        while not isinstance(journal.run(run).state, Registration):
+            time.sleep(0.01)
+        here.coordinator.command(run, "stop")
+        with pytest.raises(BadInput, match="stopped before any hospital was asked"):
+            here.coordinator.wait(run, 20)
+        assert status_of(journal.run(run)) == "stopped"
 
 
 def test_a_hospital_that_comes_while_the_run_is_on_takes_part_from_the_next_round(here):

@@ -23,7 +23,7 @@ import pytest
 
 from aegis.plan import load_plan
 from aegis.store.journal import Journal
-from aegis.transport.envelope import MAGIC
+from aegis.transport.frame import MAGIC
 from tests.prove.scene import ROADS, Scene
 
 pytestmark = [

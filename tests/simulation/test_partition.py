@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aegis.errors import BadInput
-from aegis.simulation.partition import HospitalRows, Kind, describe, label_skew, partition
+from aegis.simulation.holdings import HospitalRows, describe, label_skew
+from aegis.simulation.partition import Kind, partition
 from aegis.tasks.breast_cancer import breast_cancer
 from aegis.tasks.heart import heart
 from aegis.tasks.task import DataOptions, Dataset, Rows, below

@@ -15,6 +15,7 @@ from aegis.simulation.local import run
 from aegis.store.home import Home
 from aegis.store.journal import Journal
 from aegis.transport.sealed import Capture, SealedInProcess
+from aegis.transport.transport import InProcess
 from aegis.wiring import federate
 from tests.federations import data_directory
 from tests.transport.parties import Parties
@@ -85,7 +86,7 @@ def test_a_planted_value_is_in_no_message_on_the_road(planted, tmp_path):
     parties = Parties(tmp_path / "parties", hospitals=tuple(nodes))
     capture, told = Capture(), []
     road = SealedInProcess(
-        nodes,
+        InProcess(nodes),
         parties["desk"],
         {name: parties[name] for name in nodes},
         capture,

@@ -16,7 +16,8 @@ from aegis.errors import CheckFailed, EnvelopeRefused
 from aegis.identity.identity import Identity
 from aegis.messages import Refusal, Train, Update
 from aegis.transport import envelope
-from aegis.transport.envelope import DOMAIN, Envelope, Expected, Header, Route, seal
+from aegis.transport.envelope import DOMAIN, Expected, Route, seal
+from aegis.transport.frame import Envelope, Header
 from aegis.transport.schemas import Array, Schema
 from tests.transport.parties import NOW, REFUSAL, TRAIN, UPDATE, Parties, train, update
 

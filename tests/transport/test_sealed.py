@@ -12,6 +12,7 @@ from aegis.messages import Absence, Refusal, Train, Update
 from aegis.plan import load_plan
 from aegis.simulation.federation import Federation
 from aegis.simulation.sealed_road import sealed_road
+from aegis.simulation.stacked import StackedHospitals
 from aegis.store.journal import Forgetful
 from aegis.transport.sealed import Capture, SealedInProcess
 from aegis.transport.transport import InProcess
@@ -41,7 +42,8 @@ def road(parties, courier=None, told=None, **nodes):
     hospitals = {name: parties[name] for name in ("mercy", "other")}
     found = {"mercy": Hospital("mercy"), "other": Hospital("other"), **nodes}
     hear = None if told is None else lambda by, error: told.append((by, error.reason, error.sender))
-    return found, SealedInProcess(found, parties["desk"], hospitals, courier, refused=hear)
+    inside = InProcess(found)
+    return found, SealedInProcess(inside, parties["desk"], hospitals, courier, refused=hear)
 
 
 def ask(way, round=3):
@@ -58,8 +60,8 @@ def test_requests_and_replies_cross_the_road_in_envelopes_only(parties):
     assert np.array_equal(heard.weights, train().weights)
     assert [(src, dst) for src, dst, _ in courier.seen] == [
         ("desk", "mercy"),
-        ("mercy", "desk"),
         ("desk", "other"),
+        ("mercy", "desk"),
         ("other", "desk"),
     ]
     for _, _, data in courier.seen:
@@ -186,8 +188,9 @@ def test_a_hospital_that_is_not_there_is_absent(parties):
     }
 
 
+@pytest.mark.parametrize("stacked", [False, True])
 @pytest.mark.parametrize(("trust", "hybrid"), [("open", False), ("masked", False), ("open", True)])
-def test_a_federation_ends_with_the_same_model_as_on_a_plain_road(trust, hybrid):
+def test_a_federation_ends_with_the_same_model_as_on_a_plain_road(trust, hybrid, stacked):
     keys = {"task": "breast_cancer", "federated.num_rounds": "2", "federated.num_clients": "3"}
     plan = load_plan(None, {**keys, "trust": trust, "privacy.enabled": "false"}).plan
     federation = Federation.of(plan, None)
@@ -198,9 +201,9 @@ def test_a_federation_ends_with_the_same_model_as_on_a_plain_road(trust, hybrid)
     def told(by, error: EnvelopeRefused):
         raise AssertionError(f"{by}: {error}")
 
-    way = sealed_road(
-        plan, federation.nodes(VolatileMemory()), courier, hybrid=hybrid, refused=told
-    )
+    nodes = federation.nodes(VolatileMemory())
+    inside = StackedHospitals(nodes) if stacked else None
+    way = sealed_road(plan, nodes, courier, inside=inside, hybrid=hybrid, refused=told)
     done = federate(federation.study, "run", way, Forgetful())
     assert np.array_equal(done.progress.weights, wanted)
     assert len(courier.seen) >= 2 * 3 * (1 + 1 + 2)

@@ -19,6 +19,7 @@ CONTENDERS = {
     "whole": "aegis.bench.whole:whole_run",
     "charged": "aegis.bench.whole:charged_run",
     "sealed": "aegis.bench.whole:sealed_run",
+    "private": "aegis.bench.whole:private_run",
     "flower": "aegis.bench.peers.flower:simulation",
     "plain": "aegis.bench.peers.plain:loop",
     "pfl": "aegis.bench.peers.pfl_research:simulation",

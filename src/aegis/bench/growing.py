@@ -16,8 +16,6 @@ import json
 import math
 import os
 import sys
-import tempfile
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -25,33 +23,18 @@ from statistics import median
 from time import perf_counter, process_time
 from typing import Any, Literal
 
-import numpy as np
-
 from aegis import codec
 from aegis.bench.contender import peak_mb
-from aegis.bench.problem import LEARNING_RATE, SEED, rows_of
+from aegis.bench.problem import LEARNING_RATE, SEED
+from aegis.bench.scene import RUN, TASK, Scene, private, scene
 from aegis.bench.sealed import Round
-from aegis.coordinator.steps import Study
 from aegis.events import Event, RoundOpened, RunEnded
-from aegis.hospital.node import Node
-from aegis.hospital.site import Site, VolatileMemory
 from aegis.plan import Plan
 from aegis.privacy.accounting import epsilon_rdp
-from aegis.simulation.audit_trail import AuditTrail
-from aegis.simulation.federation import Federation
 from aegis.simulation.stacked import StackedHospitals
-from aegis.states import StartingPoint, Terminated
-from aegis.store.home import Home
-from aegis.store.journal import Journal
 from aegis.tasks.models import Perceptron
-from aegis.tasks.preparation import Feature, Preparation
-from aegis.tasks.task import Dataset, Rows, find_task
-from aegis.wiring import federate
 
-TASK = "fed_heart_disease"  # thirteen numbers, as the invented rows have
-RUN = "bench"
 INPUTS = 13
-EPSILON, DELTA = 8.0, 1e-5
 
 
 @dataclass(frozen=True)
@@ -78,44 +61,22 @@ class Case:
 def run(case: Case) -> dict[str, Any]:
     """Seconds of CPU of a round after the first, the most memory, and what is left on disk."""
     held = held_mb()
-    plan = plan_of(case)
-    study = Study(plan, find_task(TASK).schema)
-    sites = {f"hospital_{n:04}": _site(study, n) for n in range(1, case.hospitals + 1)}
-    some = next(iter(sites.values())).train
-    federation = Federation(study, Dataset(some, source="invented", synthetic=True), sites)
-    names = study.schema.names
-    preparation = Preparation(tuple(Feature(name, name) for name in names)).to_json()
-    start = None  # what is private begins at public ranges, and has no other preparation
-    if case.privacy == "none":
-        start = StartingPoint("", preparation, case.model.initial(SEED))
     marks: list[float] = []
 
     def told(event: Event) -> None:
         if isinstance(event, RoundOpened | RunEnded):
             marks.append(process_time())
 
-    with tempfile.TemporaryDirectory(prefix="aegis-") as folder:
-        home = Home(Path(folder)).prepare()
-        journal = Journal(home.database)
-        journal.open_run(RUN, plan.task, plan.to_json(), plan.sha256, {})
-        results = home.results(RUN)
-        with AuditTrail.begin(home, journal, RUN, plan, tuple(sites)) as trail:
-            nodes = federation.nodes(VolatileMemory(), results)
-            for name, watch in trail.watching.items():
-                nodes[name].watch = watch
-            began = perf_counter()
-            listeners = [*trail.listeners, told]
-            road = StackedHospitals(nodes)
-            final = federate(study, RUN, road, journal, listeners, start=start, stages_last=False)
-            run_s = perf_counter() - began
-            size = trail.log.size(RUN)
-            found = _spent(plan, nodes)
-        events = journal.last_event(RUN)
-        journal.close()
-        files = [path for path in Path(folder).rglob("*") if path.is_file()]
+    with scene(plan_of(case), case.hospitals) as here:
+        began = perf_counter()
+        final = here.run(StackedHospitals(here.nodes), case.model.initial(SEED), told)
+        run_s = perf_counter() - began
+        size = here.trail.log.size(RUN)
+        found = _spent(here)
+        events = here.journal.last_event(RUN)
+        files = [path for path in here.home.root.rglob("*") if path.is_file()]
         disk = sum(path.stat().st_size for path in files)
-        log = home.audit_log.stat().st_size
-    assert isinstance(final, Terminated)
+        log = here.home.audit_log.stat().st_size
     seconds = [after - before for before, after in pairwise(marks)]
     return {
         **_said(case),
@@ -156,19 +117,12 @@ def sides(case: Case) -> dict[str, Any]:
 
 
 def plan_of(case: Case) -> Plan:
-    privacy: dict[str, Any] = {"enabled": False}
-    if case.privacy != "none":
-        privacy = {
-            "enabled": True,
-            "mechanism": case.privacy,
-            "epsilon_budget": EPSILON,
-            "delta": DELTA,
-        }
+    exact = case.privacy == "none"
     return Plan(
         task=TASK,
         seed=SEED,
         trust=case.trust,
-        data={"standardize": "federated" if case.privacy == "none" else "none"},
+        data={"standardize": "federated" if exact else "none"},
         federated={"num_clients": case.hospitals, "num_rounds": case.rounds},
         model={"name": "mlp", "hidden": [case.width, case.width], "init": "uniform"},
         training={
@@ -178,32 +132,23 @@ def plan_of(case: Case) -> Plan:
             "local_steps": 1,
             "tolerance": None,
         },
-        privacy=privacy,
+        privacy={"enabled": False} if exact else private(case.privacy),
         evaluation={"every": 0},
     )
 
 
-def _site(study: Study, number: int) -> Site:
-    design, labels = rows_of(number)
-    columns = {name: design[:, j].astype(float) for j, name in enumerate(study.schema.names)}
-    rows = Rows(columns, labels)
-    few = rows.take(np.arange(10))
-    return Site(f"hospital_{number:04}", study.schema, rows, few, few)
-
-
-def _spent(plan: Plan, nodes: Mapping[str, Node]) -> dict[str, Any]:
+def _spent(here: Scene) -> dict[str, Any]:
     """What the ledgers hold, where there are any, by Renyi: the exact account takes a hospital half
-    a second. They are closed here."""
-    ledgers = [node.account.ledger for node in nodes.values() if node.account is not None]
+    a second."""
+    ledgers = [node.account.ledger for node in here.nodes.values() if node.account is not None]
     if not ledgers:
         return {}
     spent, charged = [], 0
     for ledger in ledgers:
         ledger.verify()
         events = ledger.events(RUN)
-        spent.append(epsilon_rdp(events, plan.privacy.delta))
+        spent.append(epsilon_rdp(events, here.plan.privacy.delta))
         charged += len(events)
-        ledger.close()
     return {"ledgers": len(ledgers), "epsilon": max(spent), "charges": charged}
 
 

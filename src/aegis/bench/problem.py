@@ -43,6 +43,11 @@ def start() -> Vector:
     return MODEL.initial(SEED)
 
 
+def name_of(number: int) -> str:
+    """What a hospital's batches are drawn under."""
+    return f"hospital {number}"
+
+
 @cache
 def rows_of(number: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Design (n, 13) and labels (n,) of one hospital."""
@@ -56,7 +61,7 @@ def rows_of(number: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
 def job(number: int, round: int, weights: Vector) -> Job:
     design, labels = rows_of(number)
     return Job(
-        hospital=f"hospital {number}",
+        hospital=name_of(number),
         seed=SEED,
         round=round,
         model=MODEL,

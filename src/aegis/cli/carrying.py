@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
+from aegis.cli.backup_options import Folder, Name, size_of
 from aegis.cli.options import AsJson, answer
 
 if TYPE_CHECKING:
     from aegis.store.backup.remote import RemoteBackups
-
-Folder = Annotated[
-    Path | None,
-    typer.Option("--folder", help="Where the backups lie [AEGIS_HOME/backups]."),
-]
-Name = Annotated[str, typer.Argument(metavar="[BACKUP]", help="Its name or its beginning.")]
 
 
 def register(group: typer.Typer) -> None:
@@ -64,12 +59,3 @@ def _place(folder: Path | None) -> Path:
     from aegis.store.home import Home
 
     return folder or Home.from_environment().backups
-
-
-def size_of(count: int) -> str:
-    size = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024 or unit == "GiB":
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return ""

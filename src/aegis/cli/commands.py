@@ -33,7 +33,7 @@ COMMANDS = {
     "models": ("models", "The registry: every model a run has stored"),
     "experiments": ("experiments", "Every run with its plan, environment, events, result"),
     "backup": ("backup", "Back up the data root, also while a run is on; restore it"),
-    "migrate": ("backup", "Bring an older data root to the present format"),
+    "migrate": ("migrate", "Bring an older data root to the present format"),
     "tracking": ("tracking", "Mirror runs to MLflow; no run ever waits for it"),
     "bench": ("bench", "Measure side by side with peers; quote the ratios"),
 }

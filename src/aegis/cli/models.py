@@ -231,7 +231,7 @@ def restore(
     as_json: AsJson = False,
 ) -> None:
     """Bring a version's files back, byte for byte; damaged ones are moved aside."""
-    from aegis.cli.backup import passphrase
+    from aegis.cli.backup_options import passphrase
     from aegis.store.backup.backups import Backups
     from aegis.store.models_afar import find
     from aegis.store.objects import Objects, Place

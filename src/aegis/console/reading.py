@@ -203,6 +203,14 @@ class Reading:
         return run
 
 
+def given_up(document: Mapping[str, Any], reason: str) -> dict[str, Any]:
+    """The document of a run that failed without a last word: nothing in it waits for the end."""
+    found = {key: NEVER if value == NOT_YET else value for key, value in document.items()}
+    privacy = document["privacy"]
+    said = NEVER if privacy["reason"] == NOT_YET else privacy["reason"]
+    return found | {"status": "failed", "reason": reason, "privacy": privacy | {"reason": said}}
+
+
 def status_of(stored: StoredRun) -> str:
     """As the result says it; while a run goes on: waiting, running or paused."""
     state = stored.state
@@ -261,7 +269,8 @@ def _unfinished(journal: Journal, run: str, records: list[Record]) -> dict[str, 
     status = status_of(stored)
     names = list(dict.fromkeys(event["hospital"] for event in joined))
     latest = {event["hospital"]: event for event in joined}
-    why = NEVER if isinstance(stored.state, Failed) else NOT_YET
+    over = status in ENDED and not isinstance(stored.state, Terminated)
+    why = NEVER if over else NOT_YET
     absent: dict[str, Any] = {
         "pooled": None,
         "mean_local": None,

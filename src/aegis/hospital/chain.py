@@ -75,11 +75,13 @@ class Row:
 class Chain:
     """Rows and payloads. Several processes may hold one file, several threads one chain."""
 
-    def __init__(self, path: Path, connection: type[sqlite3.Connection]) -> None:
+    def __init__(
+        self, path: Path, connection: type[sqlite3.Connection], *, synced: bool = True
+    ) -> None:
         self.path = path
         self._lock = threading.RLock()
         try:
-            self._db = opened(path, threads=True, factory=connection)
+            self._db = opened(path, synced=synced, threads=True, factory=connection)
         except (OSError, sqlite3.Error) as error:
             raise self._unreadable(error) from error
 

@@ -32,6 +32,11 @@ Noise = Callable[[float, int], NDArray[np.int64]]
 GROUPS = "groups"  # what the counts by group are charged under
 
 
+def scores_of(run: str) -> str:
+    """The name in the ledger of a run's noisy scores, which have a budget of their own."""
+    return f"{run} scores"
+
+
 @dataclass(frozen=True)
 class Grouped:
     """Exact counts by group, laid out as ``aegis.assurance.groups``. Sensitive."""
@@ -65,7 +70,7 @@ def noisy_groups(
     cells = groups.counts[:-PER_HOSPITAL].reshape(-1, PER_GROUP)
     if not cells.size:
         return accuracy
-    own, round = f"{scores.run} scores", scores.round
+    own, round = scores_of(scores.run), scores.round
     reply = account.kept(own, round, GROUPS)
     if reply is None:
         sigma = gaussian_sigma(policy.score_epsilon, policy.delta)

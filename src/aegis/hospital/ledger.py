@@ -6,7 +6,7 @@ steps, each on disk before the next begins:
     reserve   the cost is charged, or there is no room and the hospital abstains
     compute   the noised bytes
     store     they are kept; from now on this question gets them and nothing else
-    send      a repeated question gets the same bytes again
+    send      a repeated question gets the same bytes again, until its run is settled
 
 Nothing is ever refunded. A crash between reserve and store leaves a charge without bytes; as no
 byte has left, the same reservation may compute once more, and only what is stored is sent. Every
@@ -83,8 +83,11 @@ class Ledger:
         return self._chain.path
 
     @classmethod
-    def open(cls, path: Path, data_sha256: str, witness: Head | None = None) -> Ledger:
-        """The ledger of the data set with this hash, new where there is no file.
+    def open(
+        cls, path: Path, data_sha256: str, witness: Head | None = None, *, synced: bool = True
+    ) -> Ledger:
+        """The ledger of the data set with this hash, new where there is no file. Not ``synced``, a
+        charge outlives the process but no power cut: for simulated hospitals only (ADR 24).
 
         ``DataError`` where the file is no ledger, belongs to other data, has a broken chain, or
         lacks the ``witness``.
@@ -95,7 +98,7 @@ class Ledger:
                 f"{witness.rows} rows of it have been seen, so these data have spent something",
                 "Restore the file from a backup",
             )
-        chain = Chain(path, cls._connection)
+        chain = Chain(path, cls._connection, synced=synced)
         try:
             chain.begin(data_sha256)
             _check_origin(path, chain.check(), data_sha256, witness)
@@ -181,7 +184,10 @@ class Ledger:
             return None
         found = self._chain.kept(run, round, purpose)
         if found is None or hashlib.sha256(found).hexdigest() != digest:
-            raise DataError(f"the answer to {purpose} of round {round} is no longer there")
+            raise DataError(
+                f"the answer to {purpose} of round {round} is no longer there",
+                "it was damaged, or dropped when its run was settled",
+            )
         return found
 
     def forget(self, run: str) -> None:

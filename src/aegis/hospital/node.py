@@ -22,7 +22,7 @@ from aegis.evaluation.histogram import score
 from aegis.hospital.counting import counted
 from aegis.hospital.decisions import Decisions
 from aegis.hospital.gate import Gate
-from aegis.hospital.grouping import Grouped
+from aegis.hospital.grouping import Grouped, scores_of
 from aegis.hospital.learning import Learning
 from aegis.hospital.mechanisms import fault_of
 from aegis.hospital.policy import Closed, Policy
@@ -213,12 +213,15 @@ class Node:
                 return self._settled(request)
 
     def _settled(self, request: Settle) -> Settled:
+        """What the run was charged. The coordinator asks when the run's end is on its disk, and
+        for nothing after it that was stored: those answers go."""
         self._agreed(request)
         if self.account is None:
             return Settled(request.run, request.round, self.name)
-        ledger = self.account.ledger
-        events, head = tuple(map(event_json, ledger.events(request.run))), ledger.head()
-        return Settled(request.run, request.round, self.name, events, head.rows, head.sha256)
+        run, ledger = request.run, self.account.ledger
+        events, head = tuple(map(event_json, ledger.events(run))), ledger.head()
+        self.account.settled(run, scores_of(run))
+        return Settled(run, request.round, self.name, events, head.rows, head.sha256)
 
     def _question(self, request: Statistics | Train | Evaluate) -> Work | Scoring | Reply:
         agreed = self._agreed(request)

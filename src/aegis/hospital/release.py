@@ -1,25 +1,29 @@
 """The gate of every private release: reserve, compute, store, send; or abstain.
 
-A repeated question gets the bytes that were stored for it. A ledger without room, without a file or
-of other data means a refusal, never a release with less noise.
+A repeated question gets the bytes that were stored for it, or a refusal once its run is settled. A
+ledger without room, without a file or of other data means a refusal, never a release with less
+noise.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from aegis import codec
-from aegis.errors import BadInput
+from aegis.errors import AegisError, BadInput
 from aegis.hospital.ledger import Exhausted, Head, Ledger
 from aegis.messages import Counts, Refusal, Reply, Scores, Tally, Update
 from aegis.privacy.accounting import Event
 from aegis.privacy.filters import Cap
 from aegis.privacy.gaussian import check_target
 from aegis.tasks.task import Rows, below
+
+log = logging.getLogger("aegis")
 
 KEPT = (Update, Tally, Scores, Counts)
 
@@ -59,6 +63,15 @@ class Account:
         if self.seen is not None and not answer.repeated:
             self.seen(self.ledger.head())
         return None
+
+    def settled(self, *names: str) -> None:
+        """Drop the answers under these names, as nothing is asked again. Whether that can be done
+        is no reason to refuse: the charges stand either way."""
+        for name in names:
+            try:
+                self.ledger.forget(name)
+            except AegisError as error:
+                log.warning("the answers of %s stay in the ledger: %s", name, error)
 
     def store(self, purpose: str, reply: Reply, run: str = "") -> Reply:
         """Keep the reply under its own run, or under another name for its account."""

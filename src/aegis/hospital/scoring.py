@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from aegis.errors import DataError
 from aegis.evaluation.classes import examples_of, from_judged, is_tableau, judged
 from aegis.evaluation.histogram import BINS, HALF, WIDEST
-from aegis.hospital.grouping import Grouped, noisy_groups
+from aegis.hospital.grouping import Grouped, noisy_groups, scores_of
 from aegis.hospital.policy import Policy
 from aegis.hospital.release import Account, fault_of_target
 from aegis.messages import Evaluate, Refusal, Reply, Scores
@@ -97,7 +97,7 @@ def released_scores(
 
     # Scores have a budget of their own: training may spend the run's to the last.
     budget = Cap(policy.epsilon_cap, policy.delta)
-    own = f"{run} scores"
+    own = scores_of(run)
     kept = account.kept(own, round, request.part)
     if kept is not None:
         return grouped(kept)

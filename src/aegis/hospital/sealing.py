@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 from dataclasses import dataclass
-from typing import Protocol, get_args
+from typing import Protocol
 
 from aegis import codec
 from aegis.errors import CheckFailed, DataError
+from aegis.hospital.anchors import Anchors
 from aegis.hospital.answers import Answers, Question
 from aegis.identity.keys import SigningKey
 from aegis.identity.roster import Roster
@@ -51,8 +51,6 @@ from aegis.secagg.beacon import Beacon
 from aegis.secagg.context import DOMAIN, LEAST
 from aegis.secagg.participant import Participant
 
-ROUNDS = 128  # of a hash chain where the noise rule decides their number (80 at most)
-
 
 class Pinned(Protocol):
     """Name and key (32 bytes) of every hospital that counts."""
@@ -79,21 +77,11 @@ class SealedSums:
         self._name, self._seal = name, seal
         self._going: dict[tuple[str, Purpose], Participant] = {}
         self._questions: dict[tuple[str, Purpose], bytes] = {}  # what each of them is about
-        self._beacons: dict[str, Beacon] = {}
-        self._anchors: dict[str, dict[str, bytes]] = {}
-        self._reached: dict[str, tuple[int, int, int]] = {}
+        self._anchors = Anchors(name, seal.draw)
 
     def beacon(self, run: str, plan: Plan) -> Beacon | None:
-        """The randomness that this hospital commits itself to when it enrols; groups are drawn
-        from it."""
-        if plan.trust != "grouped":
-            return None
-        if run not in self._beacons:
-            rounds = plan.federated.num_rounds or ROUNDS
-            self._beacons[run] = Beacon(
-                self._seal.draw or os.urandom(32), rounds, plan.federated.attempts
-            )
-        return self._beacons[run]
+        """What this hospital commits itself to when it enrols."""
+        return self._anchors.beacon(run, plan)
 
     def answer(self, plan: Plan, schema_sha256: str, stage: Stage) -> StageReply:
         """The reply to any stage but ``Mask``. Raises ``AegisError`` for what is refused."""
@@ -184,9 +172,7 @@ class SealedSums:
         if self._seal.answers.kept(_question(stage, "begun")) is not None:
             raise DataError("this attempt was begun before this hospital restarted")
         roster = self._chosen(plan, stage)
-        beacon = self.beacon(stage.run, plan)
-        if beacon is not None:
-            self._pin(stage, beacon)
+        beacon = self._anchors.for_sum(plan, stage)
         where = context(
             stage.run,
             stage.round,
@@ -211,19 +197,6 @@ class SealedSums:
         self._going[stage.run, stage.purpose] = participant
         self._questions[stage.run, stage.purpose] = stage.question
         return participant
-
-    def _pin(self, stage: Advertise, beacon: Beacon) -> None:
-        """Anchors are those of the first sum of the run, and sums are answered in their order: what
-        a chain reveals tells all that it would have revealed earlier."""
-        pinned = self._anchors.setdefault(stage.run, {self._name: beacon.anchor})
-        for name in stage.hospitals:
-            shown = stage.anchors.get(name, b"")
-            if pinned.setdefault(name, shown) != shown:
-                raise DataError(f"the anchor shown for {name} is not the one of this run")
-        order = stage.round, get_args(Purpose).index(stage.purpose), stage.attempt
-        if order < self._reached.get(stage.run, (0, 0, 0)):
-            raise DataError("a sum out of its order", "later ones of this run were begun already")
-        self._reached[stage.run] = order
 
     def _chosen(self, plan: Plan, stage: Advertise) -> Roster:
         """The part of the pinned roster that is asked. Raises where it is smaller than the plan

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from aegis.errors import PlanError
@@ -79,18 +80,26 @@ def read_value(text: str, source: str) -> Any:
     return _value(node, source, set())
 
 
-def _compose(text: str, source: str) -> Any:
+@cache
+def _loader() -> type:
+    """Made once, and PyYAML imported where a file is read only."""
     import yaml
 
-    class _Loader(Shallow, yaml.SafeLoader):
+    class Loader(Shallow, yaml.SafeLoader):
         pass
+
+    return Loader
+
+
+def _compose(text: str, source: str) -> Any:
+    import yaml
 
     if len(text) > MOST_CHARACTERS:
         raise PlanError(
             f"{source} has {len(text)} characters; a plan has {MOST_CHARACTERS} at most"
         )
     try:
-        return yaml.compose(text, Loader=_Loader)
+        return yaml.compose(text, Loader=_loader())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = f" line {mark.line + 1}" if mark else ""

@@ -103,14 +103,14 @@ def epsilon_gdp(events: Iterable[Event], delta: float) -> float:
     """Exact for Gaussian releases whose noise was fixed before the first of them; ``BadInput`` for
     any other event."""
     square = 0.0
-    for event in events:
+    for event, count in _counted(events).items():
         if not isinstance(event, GaussianRelease):
             raise BadInput(
                 f"a {type(event).__name__} has no exact Gaussian account",
                 "epsilon_gdp counts GaussianRelease only",
                 "Use epsilon_rdp or epsilon_pld",
             )
-        square += event.mu**2
+        square += count * event.mu**2
     return gdp_epsilon(math.sqrt(square), delta)
 
 
@@ -165,8 +165,15 @@ def _by_distribution(counts: Mapping[Event, int], square: float, delta: float) -
 
 
 def composed(events: Iterable[Event]) -> Curve:
-    """The Renyi divergence of all events together, at each of ``ORDERS``."""
-    return _sum(_counted(events))
+    """The Renyi divergence of all events together, at each of ``ORDERS``; not to be written to."""
+    return _composed(tuple(_counted(events).items()))
+
+
+@lru_cache(maxsize=4096)  # the same history is looked at several times, and many hospitals share it
+def _composed(counts: tuple[tuple[Event, int], ...]) -> Curve:
+    curve = _sum(dict(counts))
+    curve.flags.writeable = False
+    return curve
 
 
 def epsilon_of_curve(curve: Curve, delta: float) -> float:
@@ -206,6 +213,7 @@ def event_json(event: Event) -> str:
     )
 
 
+@lru_cache(maxsize=4096)
 def event_from_json(text: str) -> Event:
     try:
         fields: dict[str, Any] = json.loads(text)
@@ -228,10 +236,13 @@ def _sum(counts: Mapping[Event, int]) -> Curve:
     return total
 
 
+@lru_cache(maxsize=128)
 def _overhead(delta: float) -> Curve:
     if not 0 < delta < 1:
         raise BadInput(f"delta must be above 0 and below 1, got {delta}", way_out="Try 1e-5")
-    return np.log1p(-1 / ORDERS) - (math.log(delta) + np.log(ORDERS)) / (ORDERS - 1)
+    curve: Curve = np.log1p(-1 / ORDERS) - (math.log(delta) + np.log(ORDERS)) / (ORDERS - 1)
+    curve.flags.writeable = False
+    return curve
 
 
 def _sampled(rate: float, sigma: float) -> Curve:

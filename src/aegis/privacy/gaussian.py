@@ -7,12 +7,14 @@ earlier answers were. One curve then ties everything together (Balle and Wang 20
     delta(epsilon) = Phi(mu/2 - epsilon/mu) - e^epsilon Phi(-mu/2 - epsilon/mu)
 
 Where a result must be rounded, it is rounded to the private side: mu down, sigma and epsilon up.
+Both searches are remembered, as hospitals with one history ask for one number.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 from aegis.errors import BadInput
 
@@ -27,12 +29,14 @@ def gdp_delta(mu: float, epsilon: float) -> float:
     return max(0.0, math.exp(_log_phi(near)) - math.exp(epsilon + _log_phi(far)))
 
 
+@lru_cache(maxsize=4096)
 def gdp_mu(epsilon: float, delta: float) -> float:
     """The largest mu whose mechanism is (epsilon, delta)-private."""
     _check(epsilon, delta)
     return _edge(lambda mu: gdp_delta(mu, epsilon) <= delta)[0]
 
 
+@lru_cache(maxsize=4096)
 def gdp_epsilon(mu: float, delta: float) -> float:
     """The smallest epsilon that a mu-GDP mechanism guarantees with this delta."""
     _check(1.0, delta)

@@ -25,7 +25,7 @@ from aegis.report.result import Record, result_of, scored_histograms
 from aegis.report.table_one import table_one
 from aegis.simulation.auditing import audit_run, why_not
 from aegis.simulation.comparison import MOST_HOSPITALS, Fitted, compare
-from aegis.simulation.partition import HospitalRows, describe
+from aegis.simulation.holdings import HospitalRows, describe
 from aegis.simulation.personalising import describe_personal, personalised
 from aegis.states import Terminated
 from aegis.store.registry import Registry

@@ -13,10 +13,10 @@ from aegis.identity.keys import SigningKey
 from aegis.identity.membership import Membership
 from aegis.identity.sealing import SealingKey
 from aegis.plan import Plan
-from aegis.transport.envelope import Header
 from aegis.transport.forms import replies_to
+from aegis.transport.frame import Header
 from aegis.transport.sealed import Courier, Party, SealedInProcess
-from aegis.transport.transport import Answering
+from aegis.transport.transport import Answering, InProcess, Transport
 
 COORDINATOR = "coordinator"
 
@@ -49,15 +49,17 @@ def sealed_road(
     nodes: Mapping[str, Answering],
     courier: Courier | None = None,
     *,
+    inside: Transport | None = None,
     signing: Mapping[str, SigningKey] | None = None,
     hybrid: bool = False,
     refused: Callable[[str, EnvelopeRefused], None] | None = None,
 ) -> SealedInProcess:
-    """``signing`` keys of hospitals that have some already; the others, and all keys to seal to,
-    are new."""
+    """``inside`` asks these same nodes in another way than one after the other. ``signing`` keys of
+    hospitals that have some already; the others, and all keys to seal to, are new."""
     coordinator, parties = parties_of(nodes, signing=signing, hybrid=hybrid)
     forms = partial(replies_to, newton=plan.training.solver == "newton")
-    return SealedInProcess(nodes, coordinator, parties, courier, replies=forms, refused=refused)
+    road = inside or InProcess(nodes)
+    return SealedInProcess(road, coordinator, parties, courier, replies=forms, refused=refused)
 
 
 def parties_of(

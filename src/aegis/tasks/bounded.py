@@ -13,6 +13,7 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -136,6 +137,7 @@ def public_preparation(schema: Schema, private: bool, pixels: bool = False) -> P
     return Bounded.of(schema) if private else Preparation.from_public_ranges(schema)
 
 
+@lru_cache(maxsize=64)  # one text is read by every hospital in every round
 def read_preparation(text: str) -> Prepared:
     """The preparation whose canonical JSON this is."""
     if not text.startswith("{"):

@@ -1,14 +1,11 @@
 """The envelope: the same on every road, so that every road may be carried by a stranger.
 
-    "AEGS" | length of header (2 bytes) | header | signature (64) | sealed payload
-
-The header says from whom, to whom, for which run, round, attempt and stage, with which number and
-until when; it is canonical JSON that the courier can read. The payload is the message (``codec``)
-with a salt of 32 random bytes, sealed to the recipient (HPKE) with the header as its ``info``, so
-it opens in no other envelope. The header's ``payload_sha256`` commits the sender to what he said,
-and the salt keeps it from telling a courier anything. The signature (Ed25519) is over the header
-and the SHA-256 of what is sealed. Taking one apart goes from what costs least and trusts least to
-most:
+Its header (``frame``) says from whom, to whom, for which run, round, attempt and stage, with which
+number and until when; the courier can read it. The payload is the message (``codec``) with a salt
+of 32 random bytes, sealed to the recipient (HPKE) with the header as its ``info``, so it opens in
+no other envelope. The header's ``payload_sha256`` commits the sender to what he said, and the salt
+keeps it from telling a courier anything. The signature (Ed25519) is over the header and the SHA-256
+of what is sealed. Taking one apart goes from what costs least and trusts least to most:
 
     size, frame, header, version, recipient      before any key is used
     sender known, signature, not revoked         from here on the sender is proved and named
@@ -25,108 +22,24 @@ his sealing key later can open what was recorded before, until he rotates it.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NoReturn, Protocol
 
 from aegis import codec
 from aegis.errors import AegisError, CheckFailed, EnvelopeRefused
-from aegis.identity.identity import PublicIdentity, canonical
+from aegis.identity.identity import PublicIdentity
 from aegis.identity.keys import SigningKey
 from aegis.identity.sealing import SealingKey, SealingPublic
+from aegis.transport.frame import OVERHEAD, Envelope, Header
 from aegis.transport.schemas import Schema, misfit
 
 VERSION = 1
-MAGIC = b"AEGS"
 DOMAIN = "aegis/envelope/v1"
 LEEWAY_S = 60
 LIFETIME_S = 3600
-LARGEST_HEADER = 4096
-OVERHEAD = len(MAGIC) + 2 + LARGEST_HEADER + 64 + 1200 + 16
-_TEXT, _NUMBER = 200, 2**53
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """``expiry`` is UTC seconds. Both digests are in hexadecimal."""
-
-    version: int
-    run: str
-    round: int
-    attempt: int
-    stage: str
-    src: str
-    dst: str
-    seq: int
-    expiry: int
-    payload_sha256: str
-    schema_sha256: str
-
-    def to_bytes(self) -> bytes:
-        return canonical({field.name: getattr(self, field.name) for field in fields(self)})
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> Header:
-        """Raises ``EnvelopeRefused`` unless these are exactly the bytes ``to_bytes`` gives."""
-        try:
-            found = json.loads(data)
-            header = cls(**found)
-        except (ValueError, TypeError, RecursionError) as error:
-            raise _refused("header", "the header cannot be read") from error
-        for field in fields(cls):
-            value = getattr(header, field.name)
-            if field.type == "int":
-                fine = type(value) is int and 0 <= value <= _NUMBER
-            else:
-                fine = type(value) is str and 0 < len(value) <= _TEXT and value.isprintable()
-            if not fine:
-                raise _refused("header", f"the header's {field.name} is {value!r:.60}")
-        if header.to_bytes() != data:
-            raise _refused("header", "the header is not written in the one agreed way")
-        return header
-
-
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """Framed, and not yet believed."""
-
-    header: Header
-    header_bytes: bytes
-    sealed: bytes | memoryview
-    signature: bytes = b""
-
-    @property
-    def signed(self) -> bytes:
-        return self.header_bytes + hashlib.sha256(self.sealed).digest()
-
-    def to_bytes(self) -> bytes:
-        length = len(self.header_bytes).to_bytes(2, "big")
-        return b"".join((MAGIC, length, self.header_bytes, self.signature, self.sealed))
-
-    @classmethod
-    def from_bytes(cls, data: bytes, limit: int) -> Envelope:
-        """``limit`` in bytes is held before anything is looked at."""
-        if len(data) > limit:
-            raise _refused(
-                "too_large", f"an envelope of {len(data)} bytes", f"at most {limit} were expected"
-            )
-        begin = len(MAGIC) + 2
-        if data[: len(MAGIC)] != MAGIC or len(data) < begin:
-            raise _refused("truncated", "these bytes are no envelope")
-        end = begin + int.from_bytes(data[len(MAGIC) : begin], "big")
-        if end - begin > LARGEST_HEADER:
-            raise _refused(
-                "header", f"a header of {end - begin} bytes", f"at most {LARGEST_HEADER}"
-            )
-        if len(data) <= end + 64:
-            raise _refused("truncated", f"an envelope that ends after {len(data)} bytes")
-        head = data[begin:end]
-        return cls(
-            Header.from_bytes(head), head, memoryview(data)[end + 64 :], data[end : end + 64]
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,23 +151,27 @@ def unseal(data: bytes, receiver: Receiver, expected: Expected) -> tuple[Header,
 
 def _addressed(header: Header, receiver: Receiver) -> None:
     if header.version != VERSION:
-        raise _refused(
+        raise EnvelopeRefused(
             "version",
             f"an envelope of version {header.version}",
             f"this side reads version {VERSION}",
             "Update the older side",
         )
     if header.dst != receiver.name:
-        raise _refused("recipient", f"an envelope for {header.dst}", f"this is {receiver.name}")
+        raise EnvelopeRefused(
+            "recipient", f"an envelope for {header.dst}", f"this is {receiver.name}"
+        )
 
 
 def _proved(header: Header, signed: bytes, signature: bytes, receiver: Receiver) -> None:
     standing = receiver.directory.standing(header.src)
     if standing is None:
-        raise _refused("sender", f"an envelope from {header.src}, who is not in the federation")
+        raise EnvelopeRefused(
+            "sender", f"an envelope from {header.src}, who is not in the federation"
+        )
     key = standing.identity.signing
     if not key.verifies(DOMAIN, signed, signature):
-        raise _refused(
+        raise EnvelopeRefused(
             "signature",
             f"an envelope in the name of {header.src} is not signed by that key",
             f"its fingerprint is {standing.identity.fingerprint}",
@@ -334,10 +251,6 @@ def _read(payload: bytes, header: Header, schema: Schema) -> Any:
 
 def _info(header: bytes) -> bytes:
     return DOMAIN.encode() + b"\0" + header
-
-
-def _refused(reason: str, value: str, need: str = "", way_out: str = "") -> EnvelopeRefused:
-    return EnvelopeRefused(reason, value, need, way_out)
 
 
 def _blame(header: Header, reason: str, value: str, need: str = "", way_out: str = "") -> NoReturn:

@@ -81,7 +81,7 @@ class Schema:
         """Dots in a path are written as two underscores. Raises ``BadInput`` for a path that no
         array of the class has."""
         named = {path.replace("__", "."): array for path, array in arrays.items()}
-        known = {path for path, _ in _arrays(kind)}
+        known = {path for path, _ in _arrays_of(kind)}
         if unknown := sorted(set(named) - known):
             raise BadInput(f"{kind.__name__} has no array {unknown[0]}", f"it has {sorted(known)}")
         return cls(kind, named)
@@ -92,7 +92,7 @@ class Schema:
 
     @property
     def _all(self) -> dict[str, Array]:
-        return {**dict(_arrays(self.kind)), **self.arrays}
+        return {**dict(_arrays_of(self.kind)), **self.arrays}
 
     @cached_property
     def sha256(self) -> str:
@@ -104,7 +104,7 @@ class Schema:
     @cached_property
     def classes(self) -> tuple[type, ...]:
         """All classes that a message of this kind may be built from."""
-        return tuple(dict.fromkeys(_classes(self.kind)))
+        return _classes_of(self.kind)
 
     @cached_property
     def limit(self) -> int:
@@ -115,51 +115,85 @@ class Schema:
 
 def misfit(message: object, schema: Schema) -> str | None:
     """Why this message is not what the schema says, or nothing."""
-    return _misfit(message, schema.kind, schema.name, "", schema.arrays)
+    return _misfit(message, _form(schema.kind), schema.name, "", schema.arrays)
 
 
-def _misfit(value: Any, hint: Any, name: str, path: str, arrays: Mapping[str, Array]) -> str | None:
-    """``name`` is for people, ``path`` for finding the array."""
-    if _united(hint):
-        hint = next((one for one in get_args(hint) if _is_a(value, one)), hint)
-    if not _is_a(value, hint):
-        return f"{name} is {_shown(value)}, expected is {_text(hint)}"
-    origin, args = get_origin(hint), get_args(hint)
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """An annotation taken apart once, as every message is held against it. At most one of
+    ``united``, ``array``, ``literals``, ``parts`` and ``origin`` says anything; else it is a plain
+    type."""
+
+    hint: Any
+    united: tuple[_Form, ...] = ()
+    array: Array | None = None
+    literals: tuple[Any, ...] = ()
+    parts: tuple[tuple[str, _Form], ...] = ()
+    origin: type | None = None
+    inner: tuple[_Form, ...] = ()
+
+    def takes(self, value: Any) -> bool:
+        """By its outermost type alone."""
+        if self.array is not None:
+            return isinstance(value, np.ndarray)
+        if self.united:
+            return any(one.takes(value) for one in self.united)
+        if self.literals:
+            return any(type(value) is type(one) and value == one for one in self.literals)
+        if self.origin is not None:
+            return isinstance(value, self.origin)
+        return type(value) is self.hint or (self.hint is float and type(value) is int)
+
+
+@cache
+def _form(hint: Any) -> _Form:
     if (array := _array(hint)) is not None:
-        fault = arrays.get(path, array).misfit(value)
-        return None if fault is None else f"{name} {fault}"
+        return _Form(hint, array=array)
+    origin, args = get_origin(hint), get_args(hint)
+    if _united(hint):
+        return _Form(hint, united=tuple(map(_form, args)))
+    if origin is Literal:
+        return _Form(hint, literals=args)
+    if origin is not None:
+        return _Form(hint, origin=origin, inner=tuple(_form(one) for one in args if one is not ...))
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-        return _first(
-            _misfit(getattr(value, part), inner, f"{name}.{part}", _below(path, part), arrays)
-            for part, inner in _hints(hint).items()
-        )
-    if origin is tuple:
-        each = (_misfit(one, args[0], f"{name}[{i}]", path, arrays) for i, one in enumerate(value))
-        return _first(each)
-    if origin is not None and origin is not Literal:
-        keys = (_misfit(key, args[0], f"a key of {name}", path, arrays) for key in value)
+        return _Form(hint, parts=tuple((part, _form(one)) for part, one in _hints(hint).items()))
+    return _Form(hint)
+
+
+def _misfit(
+    value: Any, form: _Form, name: str, path: str, arrays: Mapping[str, Array]
+) -> str | None:
+    """``name`` is for people, ``path`` for finding the array."""
+    if form.united:
+        form = next((one for one in form.united if one.takes(value)), form)
+    if not form.takes(value):
+        return f"{name} is {_shown(value)}, expected is {_text(form.hint)}"
+    if form.array is not None:
+        fault = arrays.get(path, form.array).misfit(value)
+        return None if fault is None else f"{name} {fault}"
+    if form.parts:
+        for part, inner in form.parts:
+            below = f"{path}.{part}" if path else part
+            fault = _misfit(getattr(value, part), inner, f"{name}.{part}", below, arrays)
+            if fault is not None:
+                return fault
+        return None
+    if form.origin is tuple:
+        (each,) = form.inner
+        found = (_misfit(one, each, f"{name}[{i}]", path, arrays) for i, one in enumerate(value))
+        return _first(found)
+    if form.origin is not None:
+        key_form, each = form.inner
+        keys = (_misfit(key, key_form, f"a key of {name}", path, arrays) for key in value)
         items = value.items()
-        each = (_misfit(one, args[1], f"{name}[{key!r:.40}]", path, arrays) for key, one in items)
-        return _first(keys) or _first(each)
+        inside = (_misfit(one, each, f"{name}[{key!r:.40}]", path, arrays) for key, one in items)
+        return _first(keys) or _first(inside)
     if type(value) is float and not math.isfinite(value):
         return f"{name} is not finite"
     if type(value) is int and not -INTEGERS <= value <= INTEGERS:
         return f"{name} is beyond 2^53"
     return None
-
-
-def _is_a(value: Any, hint: Any) -> bool:
-    """By its outermost type alone."""
-    origin = get_origin(hint)
-    if _united(hint):
-        return any(_is_a(value, one) for one in get_args(hint))
-    if _array(hint) is not None:
-        return isinstance(value, np.ndarray)
-    if origin is Literal:
-        return any(type(value) is type(one) and value == one for one in get_args(hint))
-    if origin is not None:
-        return isinstance(value, origin)
-    return type(value) is hint or (hint is float and type(value) is int)
 
 
 def _united(hint: Any) -> bool:
@@ -190,6 +224,11 @@ def _inside(hint: Any) -> tuple[Any, ...]:
     return () if _array(hint) is not None or get_origin(hint) is Literal else get_args(hint)
 
 
+@cache
+def _classes_of(kind: type) -> tuple[type, ...]:
+    return tuple(dict.fromkeys(_classes(kind)))
+
+
 def _classes(hint: Any) -> Iterator[type]:
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         yield hint
@@ -197,6 +236,11 @@ def _classes(hint: Any) -> Iterator[type]:
             yield from _classes(inner)
     for one in _inside(hint):
         yield from _classes(one)
+
+
+@cache
+def _arrays_of(kind: type) -> tuple[tuple[str, Array], ...]:
+    return tuple(_arrays(kind))
 
 
 def _arrays(hint: Any, path: str = "") -> Iterator[tuple[str, Array]]:
@@ -210,6 +254,7 @@ def _arrays(hint: Any, path: str = "") -> Iterator[tuple[str, Array]]:
             yield from _arrays(one, path)
 
 
+@cache
 def _described(kind: type) -> str:
     parts = (f"{name}: {_text(hint)}" for name, hint in _hints(kind).items())
     return f"{kind.__name__}({', '.join(parts)})"

@@ -10,26 +10,27 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from aegis.errors import AegisError, EnvelopeRefused
 from aegis.identity.identity import Identity
-from aegis.messages import Absence, Answer, Refusal, Reply, Request
+from aegis.messages import Absence, Answer, Refusal, Request
 from aegis.transport.envelope import (
     LIFETIME_S,
     Directory,
     Expected,
     Guard,
-    Header,
     Receiver,
     Route,
     seal,
     unseal,
 )
 from aegis.transport.forms import REQUESTS, Forms, replies_to
-from aegis.transport.transport import Answering
+from aegis.transport.frame import Header
+from aegis.transport.transport import Transport
 
 log = logging.getLogger("aegis")
 
@@ -105,12 +106,14 @@ class Capture:
 
 
 class SealedInProcess:
-    """``requests`` are the forms that a hospital takes, ``replies`` those that a request may be
-    answered in; ``refused`` hears of every envelope that is not taken, by whom, and why."""
+    """``inside`` is how the hospitals answer what they took out of their envelopes: each by itself,
+    or together where they train as one stack. ``requests`` are the forms that a hospital takes,
+    ``replies`` those that a request may be answered in; ``refused`` hears of every envelope that is
+    not taken, by whom, and why."""
 
     def __init__(
         self,
-        nodes: Mapping[str, Answering],
+        inside: Transport,
         coordinator: Party,
         hospitals: Mapping[str, Party],
         courier: Courier | None = None,
@@ -119,7 +122,7 @@ class SealedInProcess:
         replies: Callable[[Any], Forms] = replies_to,
         refused: Callable[[str, EnvelopeRefused], None] | None = None,
     ) -> None:
-        self._nodes = dict(nodes)
+        self._inside = inside
         self._coordinator = coordinator
         self._hospitals = dict(hospitals)
         self._courier: Courier = courier or Honest()
@@ -127,47 +130,72 @@ class SealedInProcess:
         self._refused = refused or _logged
 
     def hospitals(self) -> tuple[str, ...]:
-        return tuple(self._nodes)
+        return self._inside.hospitals()
 
     def ask(
         self, requests: Mapping[str, Request], deadline_s: float | None
     ) -> Mapping[str, Answer]:
-        return {hospital: self._asked(hospital, request) for hospital, request in requests.items()}
+        answers: dict[str, Answer] = {}
+        waiting: dict[str, deque[bytes]] = {}
+        for hospital, request in requests.items():
+            try:
+                waiting[hospital] = deque(self._posted(hospital, request))
+            except AegisError as error:
+                answers[hospital] = Absence(hospital, str(error))
+        while any(waiting.values()):
+            taken: dict[str, tuple[Header, Request]] = {}
+            for hospital, arrived in waiting.items():
+                if arrived and (found := self._taken(hospital, arrived.popleft())) is not None:
+                    taken[hospital] = found
+            asked = {hospital: request for hospital, (_, request) in taken.items()}
+            for hospital, reply in (self._inside.ask(asked, deadline_s) if asked else {}).items():
+                answer = self._brought(hospital, requests[hospital], *taken[hospital], reply)
+                answers[hospital] = answer
+                if not isinstance(answer, Absence):
+                    waiting[hospital].clear()
+        return {name: answers.get(name, Absence(name, "nothing came back")) for name in requests}
 
-    def _asked(self, hospital: str, request: Request) -> Answer:
-        if hospital not in self._nodes or hospital not in self._hospitals:
-            return Absence(hospital, "no such hospital on this road")
+    def _posted(self, hospital: str, request: Request) -> Iterable[bytes]:
+        """What arrives at the hospital of this request."""
+        if hospital not in self._hospitals or hospital not in self._inside.hospitals():
+            raise EnvelopeRefused("recipient", "no such hospital on this road")
         me = self._coordinator
-        forms = self._replies(request)
-        expected = Expected(
-            forms, hospital, request.run, request.round, getattr(request, "attempt", 0)
-        )
-        fault = "nothing came back"
-        try:
-            sent = me.seal(request, hospital, self._requests)
-            for arrived in self._courier.carry(me.name, hospital, sent):
-                for back in self._answered(hospital, arrived):
-                    try:
-                        _, reply = me.unseal(back, expected)
-                    except EnvelopeRefused as error:
-                        self._refused(me.name, error)
-                        fault = f"its answer was refused: {error}"
-                    else:
-                        return reply  # type: ignore[no-any-return]
-        except AegisError as error:
-            return Absence(hospital, str(error))
-        return Absence(hospital, fault)
+        return self._courier.carry(me.name, hospital, me.seal(request, hospital, self._requests))
 
-    def _answered(self, hospital: str, data: bytes) -> Iterable[bytes]:
-        """What comes back to the coordinator when ``data`` arrives at the hospital."""
-        me, asker = self._hospitals[hospital], self._coordinator.name
+    def _taken(self, hospital: str, data: bytes) -> tuple[Header, Request] | None:
+        """The request in what arrived, if the hospital takes it."""
+        expected = Expected(self._requests, self._coordinator.name)
         try:
-            header, request = me.unseal(data, Expected(self._requests, asker))
+            return self._hospitals[hospital].unseal(data, expected)
         except EnvelopeRefused as error:
             self._refused(hospital, error)
-            return ()
-        reply: Reply = self._nodes[hospital].answer(request)
-        forms = self._replies(request)
+            return None
+
+    def _brought(
+        self, hospital: str, wanted: Request, header: Header, request: Request, reply: Answer
+    ) -> Answer:
+        """The reply to ``request`` as the coordinator gets it, who waits for that to ``wanted``."""
+        fault = "nothing came back"
+        forms, attempt = self._replies(wanted), getattr(wanted, "attempt", 0)
+        expected = Expected(forms, hospital, wanted.run, wanted.round, attempt)
+        try:
+            for back in self._sent_back(hospital, header, self._replies(request), reply):
+                try:
+                    _, answer = self._coordinator.unseal(back, expected)
+                except EnvelopeRefused as error:
+                    self._refused(self._coordinator.name, error)
+                    fault = f"its answer was refused: {error}"
+                else:
+                    return answer  # type: ignore[no-any-return]
+        except AegisError as error:
+            fault = str(error)
+        return Absence(hospital, fault)
+
+    def _sent_back(
+        self, hospital: str, header: Header, forms: Forms, reply: Answer
+    ) -> Iterable[bytes]:
+        """What arrives at the coordinator of this reply."""
+        me, asker = self._hospitals[hospital], self._coordinator.name
         try:
             back = me.seal(reply, asker, forms, header.attempt)
         except AegisError as error:  # rather than silence: the coordinator learns the reason

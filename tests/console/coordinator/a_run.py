@@ -31,6 +31,7 @@ class Connected:
     members: Mapping[str, bool]
     run: str | None = None
     seen: float | None = 1_800_000_000.0
+    error: str | None = None
 
     def state(self) -> dict[str, Any]:
         return {
@@ -49,8 +50,8 @@ class Connected:
             "command": None,
         }
 
-    def failure(self, run: str) -> None:
-        return None
+    def failure(self, run: str) -> str | None:
+        return self.error
 
     @property
     def office(self) -> Any:

@@ -6,6 +6,7 @@ import gzip
 import html
 import json
 import re
+from contextlib import closing
 
 import pytest
 
@@ -16,15 +17,17 @@ from aegis.console.coordinator.pages.plan_form import groups
 from aegis.console.coordinator.runs import steering
 from aegis.console.coordinator.runs.next_plan import path_of
 from aegis.console.people.roles import RIGHTS, THIS_MACHINE, Right, Role
-from aegis.console.reading import NEVER
+from aegis.console.reading import NEVER, NOT_YET
 from aegis.console.window.spoken import spoken
 from aegis.errors import BadInput
 from aegis.events import HospitalAbsent, HospitalFlagged
 from aegis.plan import Plan
 from aegis.report.wording import interval_of
+from aegis.states import Idle
 from aegis.store.home import Home
+from aegis.store.journal import Journal
 from tests.console.asking import PEOPLE, Asking
-from tests.console.coordinator.a_run import ARun
+from tests.console.coordinator.a_run import ARun, Connected
 
 NAMES = ("aster", "birch", "cedar")
 BROWSER = {"accept": "text/html"}
@@ -124,9 +127,41 @@ def test_a_failed_run_does_not_ask_to_wait_for_what_never_comes(run):
     run.closes(scores={})
     run.fails("the disk is full")
     assert run.desk.reading.document(run.NAME)["fairness_reason"] == NEVER
-    text = asking(run.desk).get("/fairness").text
-    assert "the run has not ended" not in text
-    assert NEVER in text
+    nothing_to_wait_for(run.desk)
+
+
+@pytest.mark.parametrize("rounds", [0, 1])
+def test_nor_does_a_run_whose_process_failed_without_a_last_word(run, rounds):
+    run.opens()
+    if rounds:
+        run.closes()
+    failed = Connected(dict.fromkeys(NAMES, True), error="the disk is full")
+    desk = Desk.of(run.home, failed)
+    assert heading(asking(desk).get("/")) == "Breast cancer: this run failed"
+    nothing_to_wait_for(desk)
+    page = asking(desk).get("/technical").text
+    assert "This run ended early: failed" in page
+    assert "the disk is full" in page
+    again = Desk.of(run.home, Connected(failed.members, run.NAME, error="the disk is full"))
+    assert NOT_YET in asking(again).get("/").text  # it is gone on with
+
+
+def test_nor_does_a_run_that_was_stopped_before_any_hospital_was_asked(tmp_path):
+    run = ARun(tmp_path, (), dict.fromkeys(NAMES, True))
+    with closing(Journal(run.home.database)) as journal:
+        journal.save(run.NAME, Idle(), [])
+        journal.give_command(run.NAME, "stop")
+    nothing_to_wait_for(Desk.of(run.home, Connected(dict.fromkeys(NAMES, True))))
+
+
+def nothing_to_wait_for(desk):
+    said = ""
+    for path in ("/", "/fairness", "/technical", "/clinical", "/privacy"):
+        text = asking(desk).get(path).text
+        for words in (NOT_YET, "when the run has ended", "is known when"):
+            assert words not in text, path
+        said += text
+    assert said.count(NEVER) > 5
 
 
 def test_what_a_hospital_reads_out_stands_on_the_training_page(run):

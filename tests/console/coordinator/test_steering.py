@@ -19,7 +19,7 @@ from aegis.errors import CheckFailed, RunAborted
 from aegis.operations.coordinator.attendance import Attendance
 from aegis.operations.hospital.folder import Registered
 from aegis.plan import load_plan
-from aegis.simulation.local import Options
+from aegis.simulation.going import Options
 from aegis.store.audit_log import AuditLog
 from aegis.store.checkpoint import OWN
 from aegis.store.home import Home

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aegis.errors import CheckFailed
-from aegis.transport.envelope import Envelope, Header
+from aegis.transport.frame import Envelope, Header
 from aegis.transport.xmpp.messages import (
     INLINE,
     File,

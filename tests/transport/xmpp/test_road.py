@@ -14,7 +14,7 @@ import pytest
 
 from aegis.errors import BadInput, RunAborted
 from aegis.transport.carrier import Trust
-from aegis.transport.envelope import Envelope, Header
+from aegis.transport.frame import Envelope, Header
 from aegis.transport.xmpp import line
 from aegis.transport.xmpp.accounts import Accounts
 from aegis.transport.xmpp.ends import XmppCarrier

@@ -12,8 +12,9 @@ from urllib.parse import urlencode
 
 from aegis.console.coordinator.api.withholding import as_seen
 from aegis.console.coordinator.desk import Desk, Sight
+from aegis.console.coordinator.runs.going_on import document_of
 from aegis.console.coordinator.withheld import WITHHELD
-from aegis.console.reading import Line
+from aegis.console.reading import NEVER, Line
 from aegis.report.wording import mapping, task_title
 
 MOST_PICKED = 50
@@ -39,8 +40,17 @@ class OfRun:
         return task_title(self.document)
 
     @property
+    def without_result(self) -> bool:
+        """Whether it ended, or failed, before there was one."""
+        return self.document.get("comparison_reason") == NEVER
+
+    @property
+    def status(self) -> str:
+        return str(self.document["status"])
+
+    @property
     def goes_on(self) -> bool:
-        return not self.line.over
+        return not (self.line.over or self.without_result)
 
     @property
     def synthetic(self) -> bool:
@@ -51,7 +61,7 @@ def of_run(desk: Desk, sight: Sight, run: str | None) -> OfRun | None:
     """None where nothing has been trained yet. Raises ``NotFound``."""
     if run is None:
         return None
-    document = desk.reading.document(run)
+    document = document_of(desk, run)
     names = desk.reading.names()[:MOST_PICKED]
     return OfRun(
         run,

@@ -8,9 +8,11 @@ charged it says itself, at the end.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -49,6 +51,7 @@ log = logging.getLogger("aegis")
 
 NOTE = "Research use only. Not medical software. Not independently audited."
 _LOOK_S = 0.2
+_LEAST_REST_S, _MOST_REST_S = 1.0, 5.0
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class Conducting:
             state = Idle() if state.progress is None else RoundSetup(state.progress)
         if isinstance(state, Idle) or (isinstance(state, Registration) and not state.enrolled):
             if not self._gathered(journal, name, plan, road):
+                journal.save(name, Idle(), [])  # as if it had not begun: it is over
                 raise BadInput(f"the run {name} was stopped before any hospital was asked")
             state = Idle()
         audit_log = AuditLog(self.office.home.audit_log)
@@ -104,9 +108,15 @@ class Conducting:
             road.check_open()
 
     def _waits(self, plan: Plan, road: Road) -> Iterator[int]:
-        """Between two times that the last checkpoint is shown to who was silent."""
-        for number in range(plan.federated.attempts):
-            self._rested(plan.federated.deadline_s, road)
+        """Between two times that the last checkpoint is shown to who was silent; in all they have
+        as long as all attempts at a round."""
+        deadline_s = plan.federated.deadline_s
+        rest = min(deadline_s, max(deadline_s / 10, _LEAST_REST_S), _MOST_REST_S)
+        end = time.monotonic() + plan.federated.attempts * deadline_s
+        for number in itertools.count():
+            if time.monotonic() >= end:
+                return
+            self._rested(rest, road)
             yield number
 
     def _on(

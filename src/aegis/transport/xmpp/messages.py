@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias, get_args
 
 from aegis.errors import AegisError, CheckFailed
-from aegis.transport.envelope import LARGEST_HEADER, MAGIC, Header
+from aegis.transport.frame import LARGEST_HEADER, MAGIC, Header
 
 PROTOCOL_VERSION = "1.1"
 RESOURCE = "aegis"  # the last part of each agent's address

@@ -29,6 +29,7 @@ from aegis.console.coordinator.api.plan_said import plan_said
 from aegis.console.coordinator.api.withholding import as_seen, hidden_from, without
 from aegis.console.coordinator.desk import Desk, Sight, desk_of
 from aegis.console.coordinator.runs import steering
+from aegis.console.coordinator.runs.going_on import document_of
 from aegis.console.coordinator.runs.latest import latest_of
 from aegis.console.coordinator.runs.next_plan import Draft, Unsound, drafted
 from aegis.console.people.rights import Person, Right, may
@@ -316,7 +317,7 @@ def _shown(desk: Desk, sight: Sight, run: str | None, what: str) -> dict[str, An
         empty = nothing()
         kept = ("summary", "chart_data", "last_updated")
         return empty if what == "data" else {key: empty[key] for key in kept}
-    document = as_seen(desk.reading.document(run), sight)
+    document = as_seen(document_of(desk, run), sight)
     if what == "rounds":
         return {"success": True, "run": run, "round_history": document["history"]}
     plan, updated = desk.reading.plan(run), desk.reading.updated(run)

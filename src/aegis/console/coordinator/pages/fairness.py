@@ -14,6 +14,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from aegis.console.coordinator.desk import Desk, Sight, desk_of, picked
 from aegis.console.coordinator.of_run import OfRun, of_run
 from aegis.console.people.rights import Person, Right, may
+from aegis.console.reading import NOT_YET
 from aegis.console.window.rendering import render
 from aegis.report.benefit_page import (
     benefit_sentence,
@@ -168,7 +169,7 @@ def _without(table: Table, columns: tuple[str, ...]) -> Table:
 def not_compared(of: OfRun) -> list[WayOut]:
     """What this run did not compare, each with what would."""
     document, found = of.document, []
-    waits = "the run has not ended" if of.goes_on else ""
+    waits = NOT_YET if of.goes_on else ""
     fairness = mapping(document.get("fairness"))
     if not fairness or fairness.get("fair") is None:
         reason = fairness.get("reason") or document.get("fairness_reason") or "it was not assessed"

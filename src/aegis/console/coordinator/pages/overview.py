@@ -26,6 +26,7 @@ from aegis.console.coordinator.pages.hospitals_now import (
 )
 from aegis.console.coordinator.records import logbook
 from aegis.console.coordinator.runs import steering
+from aegis.console.coordinator.runs.going_on import document_of
 from aegis.console.coordinator.withheld import seen_by
 from aegis.console.people.rights import Person, Right, may
 from aegis.console.reading import Line
@@ -123,7 +124,7 @@ def content(desk: Desk, sight: Sight, run: str | None, audit: bool = False) -> d
     }
     if run is None:
         return found
-    document, line = seen_by(desk.reading.document(run), sight), desk.reading.line(run)
+    document, line = seen_by(document_of(desk, run), sight), desk.reading.line(run)
     plan = desk.reading.plan(run)
     many = len(sequence(document.get("hospitals")))
     gains = gain_rows(document) if many <= MOST_GAINS else None

@@ -15,6 +15,7 @@ from aegis.console.coordinator.pages.curves import Figure
 from aegis.console.coordinator.pages.evidence import badges_of
 from aegis.console.coordinator.pages.proposals import proposals_of
 from aegis.console.people.rights import Person, Right, may
+from aegis.console.reading import NEVER
 from aegis.console.spending import Spending, spending_by_round
 from aegis.console.window.rendering import fragment, render
 from aegis.report.charts import Curve, Line, axis, rounds_axis, thinned
@@ -84,9 +85,12 @@ def content(desk: Desk, sight: Sight, run: str | None) -> dict[str, Any]:
 def headline(document: Mapping[str, Any], spent: float | None) -> str:
     if not has_noise(document):
         return "No noise was added, so nothing bounds what the model gives away"
+    privacy = mapping(document.get("privacy"))
+    if spent is None and privacy.get("reason") == NEVER:
+        return "Noise was added; the run ended before its cost was asked for"
     if spent is None:
         return "Noise is added; what it costs is known when the run has ended"
-    cap = number(mapping(document.get("privacy")).get("budget"))
+    cap = number(privacy.get("budget"))
     of = "" if cap is None else f" of {cap:.2f}"
     every = [number(mapping(one).get("epsilon")) for one in sequence(document.get("hospitals"))]
     alike = all(one is not None and abs(one - spent) < SAME for one in every)

@@ -16,7 +16,7 @@ from aegis.console.coordinator.desk import Desk, Sight
 from aegis.console.coordinator.records import happened
 from aegis.console.coordinator.runs.next_plan import kept
 from aegis.console.coordinator.runs.rehearsal import Rehearsals
-from aegis.console.reading import Line
+from aegis.console.reading import Line, given_up
 from aegis.states import Aggregating, Collecting, RoundSetup, Sealing
 
 RESET = ".console-reset"
@@ -115,6 +115,15 @@ def standing(desk: Desk, line: Line) -> Standing:
     if line.round == 0 and not isinstance(inner, RoundSetup | Collecting | Aggregating):
         return Standing("initializing", "Hospitals are being asked for their statistics")
     return Standing("running", f"Round {line.round + 1} of {line.rounds}")
+
+
+def document_of(desk: Desk, run: str) -> dict[str, Any]:
+    """The run's document, which of a run whose process failed promises nothing more."""
+    document, line = desk.reading.document(run), desk.reading.line(run)
+    if line.over:
+        return document
+    error = standing(desk, line).error
+    return document if error is None else given_up(document, error)
 
 
 def waiting_for(desk: Desk, run: str) -> str:

@@ -129,23 +129,31 @@ def from_yaml(text: str) -> Draft:
     return drafted(said, {**wrong, **unknown})
 
 
-def as_yaml(said: Mapping[str, Any]) -> str:
-    """What was said as a plan file."""
+@cache
+def _dumper() -> type:
+    """Quotes what would not come back as it was: PyYAML folds the rarer ends of lines."""
     import yaml
 
     class Dumper(yaml.SafeDumper):
-        """Quotes what would not come back as it was: PyYAML folds the rarer ends of lines."""
+        pass
 
     def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
         style = None if value.isprintable() else '"'
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     Dumper.add_representer(str, text)
+    return Dumper
+
+
+def as_yaml(said: Mapping[str, Any]) -> str:
+    """What was said as a plan file."""
+    import yaml
+
     ordered = {key: said[key] for key in defaults() if key in said}
     plain = {key: list(v) if isinstance(v, tuple) else v for key, v in ordered.items()}
     if not plain:
         return ""
-    found: str = yaml.dump(nest(plain), Dumper=Dumper, sort_keys=False, allow_unicode=True)
+    found: str = yaml.dump(nest(plain), Dumper=_dumper(), sort_keys=False, allow_unicode=True)
     return found
 
 
