@@ -31,6 +31,7 @@ from aegis.messages.stages import (
 )
 from aegis.tasks.bounded import Bounded, read_preparation
 from aegis.tasks.image_features import ImageFeatures
+from aegis.tasks.models import Model, model_sha256
 from aegis.tasks.pixels import Pixels
 from aegis.tasks.task import Schema
 
@@ -170,6 +171,20 @@ def inspected(request: Request) -> Contents:
     if found.malformed is None and isinstance(request, Train | Evaluate):
         found = _contents(request)
     _last = request, found
+    return found
+
+
+_hashed: tuple[Train, Model, str] | None = None
+
+
+def starting_model(request: Train, model: Model) -> str:
+    """The hash of the model that a request starts from; the last one is remembered, as above."""
+    global _hashed
+    last = _hashed
+    if last is not None and last[0] is request and last[1] == model:
+        return last[2]
+    found = model_sha256(model, request.weights)
+    _hashed = request, model, found
     return found
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -109,36 +109,60 @@ def advised(
 ) -> Advice:
     """What to do in this round. ``of_run`` is what the run was charged here so far, ``of_data``
     what these data ever were, ``cap`` the most they may spend."""
-    privacy = plan.privacy
-    planned = plan.federated.num_rounds or 1
-    left = planned - round + 1
     try:
         at_first = planned_multiplier(plan, rows)
     except BadInput:
         at_first = math.inf
-    if at_first > Orchestrator.most_noise:
+    privacy = plan.privacy
+    terms = _Terms(
+        built(plan, rows, 1.0),
+        at_first,
+        Cap(privacy.epsilon_budget, privacy.delta),
+        plan.federated.num_rounds or 1,
+        "rdp" if privacy.noise == "laplace" or noises_steps(plan) else "gdp",
+    )
+    return _advised(terms, round, tuple(of_run), tuple(of_data), cap)
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """All of a plan that advice follows from, at a hospital: the mechanism but for its noise."""
+
+    mechanism: Mechanism
+    at_first: float
+    budget: Cap
+    rounds: int
+    accountant: Accountant
+
+    def event(self, multiplier: float) -> Event:
+        match self.mechanism:
+            case LocalUpdate() as update:
+                return replace(update, multiplier=multiplier).event
+            case DpSgd() as steps:
+                return replace(steps, noise_multiplier=multiplier).event
+
+    def watching(self, budget: Cap, accountant: Accountant) -> Orchestrator:
+        return Orchestrator(
+            budget.epsilon, budget.delta, self.rounds, self.event, accountant=accountant
+        )
+
+
+@lru_cache(maxsize=8192)  # hospitals of one size and one history are advised alike
+def _advised(
+    terms: _Terms, round: int, of_run: tuple[Event, ...], of_data: tuple[Event, ...], cap: Cap
+) -> Advice:
+    left = terms.rounds - round + 1
+    if terms.at_first > Orchestrator.most_noise:
         reason = (
-            f"a budget of {privacy.epsilon_budget:g} is too little for {planned} rounds with any "
-            "useful noise"
+            f"a budget of {terms.budget.epsilon:g} is too little for {terms.rounds} rounds with "
+            "any useful noise"
         )
         return Advice(Action.HALT, reason, 0.0, 0.0, None)
-    in_use = max([at_first, *map(multiplier_of, of_run)])
-    exact: Accountant = "rdp" if privacy.noise == "laplace" or noises_steps(plan) else "gdp"
-
-    def watching(budget: Cap, accountant: Accountant) -> Orchestrator:
-        return Orchestrator(
-            budget.epsilon,
-            budget.delta,
-            planned,
-            lambda multiplier: built(plan, rows, multiplier).event,
-            accountant=accountant,
-        )
-
-    budget = Cap(privacy.epsilon_budget, privacy.delta)
-    advice = watching(budget, exact).advise(of_run, left, in_use)
+    in_use = max([terms.at_first, *map(multiplier_of, of_run)])
+    advice = terms.watching(terms.budget, terms.accountant).advise(of_run, left, in_use)
     if advice.noise_multiplier is None:
         return advice
-    overall = watching(cap, "rdp").advise(of_data, left, advice.noise_multiplier)
+    overall = terms.watching(cap, "rdp").advise(of_data, left, advice.noise_multiplier)
     if overall.noise_multiplier is None:  # these data have no room: the others go on without them
         return replace(overall, action=Action.EXCLUDE)
     return max(

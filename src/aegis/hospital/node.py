@@ -23,6 +23,7 @@ from aegis.hospital.counting import counted
 from aegis.hospital.decisions import Decisions
 from aegis.hospital.gate import Gate
 from aegis.hospital.grouping import Grouped, scores_of
+from aegis.hospital.inspection import starting_model
 from aegis.hospital.learning import Learning
 from aegis.hospital.mechanisms import fault_of
 from aegis.hospital.policy import Closed, Policy
@@ -57,7 +58,6 @@ from aegis.plan.own_data import positive as positive_of
 from aegis.privacy.accounting import event_json
 from aegis.privacy.budget import Advice
 from aegis.privacy.noise import SystemNoise
-from aegis.tasks.models import model_sha256
 from aegis.training.engines import engine_trainer, fault_of_engine
 from aegis.training.trainer import Trained, Trainer
 
@@ -237,7 +237,7 @@ class Node:
     def _hold_against_the_log(self, agreed: Agreed, request: Train) -> None:
         """Raises where this is not the model that the round before ended with, by the log."""
         if self.watch is not None:
-            sha256 = model_sha256(agreed.model(request.preparation), request.weights)
+            sha256 = starting_model(request, agreed.model(request.preparation))
             self.watch.check_model(request.run, request.round, sha256)
 
     def _masking(self, stage: Mask) -> Work | Scoring | Reply:

@@ -75,5 +75,9 @@ class SigningKey:
         """64 bytes over ``domain`` and ``data``."""
         return self._private.sign(_framed(domain, data))
 
+    def sign_text(self, text: bytes) -> bytes:
+        """64 bytes over a text of another standard, which says itself what it is."""
+        return self._private.sign(text)
+
     def __repr__(self) -> str:
         return f"SigningKey({self.public.fingerprint})"

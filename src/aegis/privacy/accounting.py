@@ -206,6 +206,7 @@ def renyi(event: Event) -> Curve:
     return curve
 
 
+@lru_cache(maxsize=4096)
 def event_json(event: Event) -> str:
     """Canonical: equal events give equal text."""
     return json.dumps(

@@ -18,6 +18,7 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -56,7 +57,7 @@ class Cap:
                 f"{self.order} is no order of this account", "orders are 1.1 to 1024", "See ORDERS"
             )
 
-    @property
+    @cached_property
     def room(self) -> Curve:
         """The allowance at each order; nothing at an order that is not this cap's."""
         room = allowance(self.epsilon, self.delta)

@@ -22,7 +22,7 @@ from typing import TypeAlias
 from urllib.parse import quote
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from aegis.errors import CheckFailed, DataError
 from aegis.identity.keys import PublicKey, SigningKey
@@ -116,13 +116,13 @@ class Note:
 
 def signed(text: str, name: str, key: SigningKey) -> Note:
     """A note with the signature of a log."""
-    blob = Verifier(name, key.public).key_id + _private(key).sign(Note(text).text.encode())
+    blob = Verifier(name, key.public).key_id + key.sign_text(Note(text).text.encode())
     return Note(text, ((name, blob),))
 
 
 def cosigned(text: str, name: str, key: SigningKey, seconds: int) -> Signature:
     """A witness's signature on a note's text, at ``seconds`` since 1970."""
-    proof = _private(key).sign(_timed(text, seconds))
+    proof = key.sign_text(_timed(text, seconds))
     return name, Verifier(name, key.public, WITNESS).key_id + seconds.to_bytes(8, "big") + proof
 
 
@@ -161,10 +161,6 @@ def _verified(key: bytes, message: bytes, proof: bytes) -> bool:
 
 def _timed(text: str, seconds: int) -> bytes:
     return f"cosignature/v1\ntime {seconds}\n{text}".encode()
-
-
-def _private(key: SigningKey) -> Ed25519PrivateKey:
-    return Ed25519PrivateKey.from_private_bytes(key.raw)
 
 
 def _text(data: bytes) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cache, partial
 from typing import Protocol, TypeAlias
 
 from aegis.errors import DataError
@@ -150,19 +151,18 @@ class Recording:
     def _checkpoint(self, round: int, asked: Collection[str], *, tell: bool) -> Note:
         note = self._log.checkpoint(self._run, self._key)
         size = Checkpoint.parse(note.text).size
-        answers = dict(
-            self._ask({n: self._request(note, n, round, size) for n in self._seen if n in asked})
-        )
+        willing = [name for name in self._seen if name in asked]
+        answers = dict(self._ask(self._requests(note, willing, round, size)))
         for name, answer in answers.items():
             if isinstance(answer, Cosigned) and not answer.cosignature:
                 self._seen[name] = answer.size  # it remembers another checkpoint: prove from there
-        again = {
-            name: self._request(note, name, round, size)
+        again = [
+            name
             for name, answer in answers.items()
             if isinstance(answer, Cosigned) and not answer.cosignature and answer.size <= size
-        }
+        ]
         if again:
-            answers.update(self._ask(again))
+            answers.update(self._ask(self._requests(note, again, round, size)))
         good: list[Signature] = []
         refused: list[Event] = []
         for name, answer in answers.items():
@@ -186,16 +186,22 @@ class Recording:
             self.catch_up()
         return note
 
-    def _request(self, note: Note, hospital: str, round: int, size: int) -> Witness:
-        since = self._seen[hospital]
-        proof = self._log.consistency(self._run, since, size)
+    def _requests(
+        self, note: Note, hospitals: Iterable[str], round: int, size: int
+    ) -> dict[str, Witness]:
+        """What these witnesses are asked; most of them saw the same checkpoint last."""
+        proof = cache(partial(self._log.consistency, self._run, size=size))
         number, entry = self._closed
         shown: tuple[bytes, ...] = ()
         if 0 < number <= size:
             shown = self._log.inclusion(self._run, number, size)
-        return Witness(
-            self._run, self._plan_sha256, round, str(note), since, proof, entry, number, shown
-        )
+        said, sha256, run, seen = str(note), self._plan_sha256, self._run, self._seen
+        return {
+            name: Witness(
+                run, sha256, round, said, seen[name], proof(seen[name]), entry, number, shown
+            )
+            for name in hospitals
+        }
 
     def _signature(
         self, note: Note, hospital: str, answer: Cosigned
