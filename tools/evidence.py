@@ -199,6 +199,14 @@ BENCHES = (
     ),
 )
 
+# What a reader of the figures must know beside them.
+NOTES = {
+    "engine": "Flower's simulation has no log, noise, ledger or envelope: a run with them does more "
+    "than what it is held against. With sealed envelopes, four signatures are made or "
+    "checked and four messages sealed or opened for each hospital in each round, one after the "
+    "other in one process; real hospitals do their part side by side.",
+}
+
 # What holds however large or long a run becomes: at most so much.
 GROWTH = (
     ("scale", "Growth", "aegis bench scale --out benchmarks/results/scale"),
@@ -230,7 +238,8 @@ def measured(name: str) -> str:
 
 def made(name: str, title: str, command: str) -> list[str]:
     problem = f": {read(name)['problem']}" if "problem" in read(name) else ""
-    return [f"### {title}", f"Made by `{command}`{problem}.", measured(name)]
+    note = [NOTES[name]] if name in NOTES else []
+    return [f"### {title}", f"Made by `{command}`{problem}.", measured(name), *note]
 
 
 def curve() -> str:
