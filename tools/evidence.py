@@ -201,8 +201,8 @@ BENCHES = (
 
 # What a reader of the figures must know beside them.
 NOTES = {
-    "engine": "Flower's simulation has no log, noise, ledger or envelope: a run with them does more "
-    "than what it is held against. With sealed envelopes, four signatures are made or "
+    "engine": "Flower's simulation has no log, noise, ledger or envelope: a run with them does "
+    "more than what it is held against. With sealed envelopes, four signatures are made or "
     "checked and four messages sealed or opened for each hospital in each round, one after the "
     "other in one process; real hospitals do their part side by side.",
 }
