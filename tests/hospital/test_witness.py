@@ -68,6 +68,17 @@ def test_it_cosigns_what_grows_and_its_signature_is_a_c2sp_cosignature(witness, 
     assert sightings.last("St.%20Anna%27s", origin("run")) == Seen(10, logs[0].root("run"))
 
 
+def test_its_time_stands_still_where_its_clock_goes_back(logs):
+    clock = iter([1_700_000_000, 1_699_999_999, 1_700_000_005])
+    witness = LogWitness("h", OWN, COORDINATOR.public, clock=lambda: next(clock))
+    found, since = [], 0
+    for size in (3, 4, 7):
+        signed = witness.cosign(asked(logs[0], size, since))
+        found.append(seconds_of(parse_line(signed.cosignature)))
+        since = size
+    assert found == [1_700_000_000, 1_700_000_000, 1_700_000_005]
+
+
 def test_the_same_checkpoint_may_be_cosigned_again(witness, logs):
     first = witness.cosign(asked(logs[0], 5))
     assert witness.cosign(asked(logs[0], 5, 5)).cosignature == first.cosignature

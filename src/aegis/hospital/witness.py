@@ -111,7 +111,7 @@ class SqliteSightings:
 
 class LogWitness:
     """``coordinator`` is the key pinned when this hospital joined; ``clock`` gives seconds since
-    1970."""
+    1970. Where the clock goes back, as after a leap second, the witness's time stands still."""
 
     def __init__(
         self,
@@ -126,6 +126,7 @@ class LogWitness:
         self._name = key_name(hospital)
         self._sightings = sightings or VolatileSightings()
         self._models: dict[str, tuple[int, str]] = {}
+        self._signed_s = 0
 
     def cosign(self, request: Witness) -> Cosigned:
         """Raises ``CheckFailed`` where the checkpoint is not the coordinator's, or does not
@@ -145,7 +146,8 @@ class LogWitness:
             self._sightings.keep(self._name, now.origin, Seen(now.size, now.root))
         if model is not None:
             self._models[request.run] = model
-        signature = cosigned(note.text, self._name, self._key, int(self._clock()))
+        self._signed_s = max(self._signed_s, int(self._clock()))
+        signature = cosigned(note.text, self._name, self._key, self._signed_s)
         return Cosigned(request.run, request.round, self.hospital, line(signature), now.size)
 
     def check_model(self, run: str, round: int, sha256: str) -> None:
