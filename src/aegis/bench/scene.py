@@ -1,7 +1,7 @@
 """A whole federation of invented hospitals in this process, for whatever is measured around it.
 
-Everything a coordinator keeps is there: a journal and an audit log synced to disk, checkpoints that
-every hospital cosigns, and, where the plan is private, a ledger at every hospital (ADR 24).
+Everything a coordinator keeps is there: a journal and an audit log synced to disk, checkpoints
+with witnesses, and, where the plan is private, a ledger at every hospital (ADR 24).
 """
 
 from __future__ import annotations

@@ -147,7 +147,7 @@ class _Terms:
         )
 
 
-@lru_cache(maxsize=8192)  # hospitals of one size and one history are advised alike
+@lru_cache(maxsize=256)  # those of one size and history are advised alike; a key is as long as it
 def _advised(
     terms: _Terms, round: int, of_run: tuple[Event, ...], of_data: tuple[Event, ...], cap: Cap
 ) -> Advice:

@@ -169,7 +169,7 @@ def composed(events: Iterable[Event]) -> Curve:
     return _composed(tuple(_counted(events).items()))
 
 
-@lru_cache(maxsize=4096)  # the same history is looked at several times, and many hospitals share it
+@lru_cache(maxsize=512)  # a history is looked at several times, and many hospitals share it
 def _composed(counts: tuple[tuple[Event, int], ...]) -> Curve:
     curve = _sum(dict(counts))
     curve.flags.writeable = False
@@ -206,7 +206,6 @@ def renyi(event: Event) -> Curve:
     return curve
 
 
-@lru_cache(maxsize=4096)
 def event_json(event: Event) -> str:
     """Canonical: equal events give equal text."""
     return json.dumps(

@@ -1,7 +1,7 @@
 """Accounts and policy of simulated hospitals: new for each run, marked as such, gone with it.
 
-Their ledgers outlive the process but no power cut, as a run's journal does (ADR 24). Whoever goes
-on with a run holds the one against the other first.
+Their ledgers outlive the process but no power cut, which the run's journal outlives too (ADR 24).
+Whoever goes on with a run holds the one against the other first.
 """
 
 from __future__ import annotations
