@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 from tests.faults.table import FAULTS, Fault
-
 from tools.tables import code, table
 
 ROOT = Path(__file__).parents[1]

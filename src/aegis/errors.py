@@ -56,6 +56,14 @@ class DataError(BadInput):
     pass
 
 
+def installing(extra: str) -> str:
+    """How an extra is added, wherever Aegis itself came from: no index has it."""
+    return (
+        f'In the clone of Aegis: pip install -e ".[{extra}]" '
+        f'(installed from a wheel: pip install "FILE.whl[{extra}]")'
+    )
+
+
 class MissingExtra(BadInput):
     """An optional library is absent; the way out is the one pip command that brings it."""
 
@@ -63,7 +71,7 @@ class MissingExtra(BadInput):
         self.wanted_by, self.extra = wanted_by, extra
         super().__init__(
             f"{wanted_by} needs the extra '{extra}', which is not installed",
-            way_out=f'Install it with: pip install "aegis-fl[{extra}]"',
+            way_out=installing(extra),
         )
 
     def __reduce__(self) -> tuple[type[AegisError], tuple[str, str]]:  # type: ignore[override]

@@ -165,7 +165,8 @@ class Sealing:
 @dataclass(frozen=True, slots=True)
 class Terminated:
     """``histograms`` and ``losses`` are the released scores of the final model, by hospital, and
-    ``groups`` the counts by group of patients (``aegis.assurance.groups``)."""
+    ``groups`` the counts by group of patients (``aegis.assurance.groups``); ``noise`` is the
+    standard deviation in each count of the hospitals that add some."""
 
     progress: Progress
     status: Literal["completed", "stopped"]
@@ -175,6 +176,11 @@ class Terminated:
     losses: Mapping[str, float | None]
     sealed: SealedScores | None = None
     groups: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    noise: Mapping[str, float] = field(default_factory=dict)
+
+
+CHECK_HOSPITALS = "Check the hospitals named"
+"""The way out of a run that can go on; who conducts it adds the command."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from aegis.errors import AegisError, RunAborted
 from aegis.events import Event, Listener, RunStarted
 from aegis.messages import Invite
 from aegis.states import (
+    CHECK_HOSPITALS,
     Collecting,
     Failed,
     Idle,
@@ -53,6 +54,7 @@ def federate(
     rest: Callable[[float], None] = time.sleep,
     stages_last: bool = True,
     joining: bool = False,
+    again: str = "",
 ) -> Terminated:
     """Run to the end and return how it ended.
 
@@ -61,6 +63,7 @@ def federate(
     ``stages_last``: hospitals outlive this process, so that a sealed sum can be gone on with in the
     middle; else the state around it is saved, and after a restart its sum begins anew.
     ``joining``: hospitals that come while the run is on take part from the next round.
+    ``again``: how a run is taken up after hospitals failed it.
     """
     state = resume_from if resume_from is not None else Idle()
     pending: list[Event] = []
@@ -95,7 +98,10 @@ def federate(
         state, pending = done.state, [*pending, *done.events]
     _save(journal, run, state, pending, listeners)
     if isinstance(state, Failed):
-        raise RunAborted(f"the run {run} was aborted: {state.reason}", way_out=state.way_out)
+        way_out = state.way_out
+        if way_out == CHECK_HOSPITALS and again:
+            way_out = f"{way_out}, then {again}"
+        raise RunAborted(f"the run {run} was aborted: {state.reason}", way_out=way_out)
     return state
 
 

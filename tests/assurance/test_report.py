@@ -148,3 +148,12 @@ def test_the_json_says_what_the_report_says(name):
     assert "1000" in rate["reason"]
     assert (found["declared"] is None) == (audit.privacy is None)
     assert (found["canaries"] is None) == (audit.canaries is None)
+
+
+def test_a_good_grade_of_the_recipe_does_not_stand_for_a_vulnerable_model():
+    told = report(_audit([0.6189], [0.5710]))
+    assert "Privacy Grade:      B (Good), of the recipe\n" in told
+    assert "Is Vulnerable:      Yes, this model by itself\n" in told
+    alike = report(_audit([0.5189], [0.5710]))
+    assert "Privacy Grade:      B (Good)\n" in alike
+    assert "Is Vulnerable:      No\n" in alike

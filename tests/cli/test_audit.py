@@ -29,16 +29,6 @@ def home(finished, tmp_path, monkeypatch):
     return tmp_path / "home"
 
 
-@pytest.fixture
-def aegis(capsys):
-    def call(*words):
-        code = run_command([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
-
-
 def the_run(home):
     return next((home / "results").iterdir()).name
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from aegis.cli.app import run_command
 from aegis.store.journal import Journal
 
 ROOT = Path(__file__).parents[2]
@@ -21,16 +20,6 @@ def home(tmp_path, monkeypatch):
     monkeypatch.delenv("AEGIS_DATA_DIR", raising=False)
     monkeypatch.chdir(tmp_path)
     return tmp_path / "home"
-
-
-@pytest.fixture
-def aegis(capsys):
-    def call(*words):
-        code = run_command([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
 
 
 def test_the_demo_prints_the_comparison_and_writes_the_files(home, aegis):

@@ -108,3 +108,67 @@ def test_a_hospital_that_is_not_there_is_said(folder, aegis):
     code, _, err = aegis("hospital", "policy", "show", "--home", "nowhere")
     assert code == 2
     assert "there is no hospital in nowhere" in err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("hospital", "budget"), ("hospital", "serve"), ("hospital", "policy", "sign")],
+)
+def test_an_unknown_hospital_is_not_answered_with_a_new_key(tmp_path, monkeypatch, capsys, words):
+    monkeypatch.setenv("AEGIS_HOME", str(tmp_path / "home"))
+    assert run_command([*words, "--hospital", "nort"]) == 2
+    err = capsys.readouterr().err
+    assert "aegis hospital init" in err
+    assert "keys generate" not in err
+
+
+def test_every_way_out_of_an_unsigned_policy_can_be_typed(folder, aegis):
+    _, _, err = aegis("hospital", "policy", "show")
+    assert "aegis hospital policy sign --hospital north" in err
+    assert "--home" not in err
+    elsewhere = folder.parents[2] / "elsewhere"
+    folder.rename(elsewhere)
+    _, _, err = aegis("hospital", "policy", "show", "--home", str(elsewhere))
+    assert f"aegis hospital policy sign --hospital north --home {elsewhere}" in err
+
+
+def test_every_way_out_of_a_plan_that_waits_can_be_typed(folder, aegis):
+    decisions = Decisions(folder / "decisions.db")
+    reason = decisions.refuses("run", PLAN)
+    decisions.close()
+    wanted = f"aegis hospital approve {PLAN.sha256[:12]} --hospital north --by PERSON"
+    assert wanted in reason
+    _, _, err = aegis("hospital", "approve", "0" * 12, "--by", "Dr Ada")
+    assert "See: aegis hospital approve --hospital north" in err
+    assert aegis("hospital", "approve")[0] == 0
+
+
+def test_while_the_policy_is_not_signed_the_limit_is_not_known(folder, aegis):
+    (folder / "hospital.toml").write_text('[data]\ntask = "breast_cancer"\nshare = "1/2"\n')
+    code, out, _ = aegis("hospital", "budget")
+    assert code == 0
+    assert "the limit is not known until the policy is signed" in out
+    assert "the limit is not known until the policy is signed" in aegis("doctor")[1]
+    assert aegis("hospital", "policy", "sign")[0] == 0
+    assert "not known" not in aegis("hospital", "budget")[1]
+
+
+def test_a_locked_key_is_named_and_both_ways_to_open_it(folder, aegis, monkeypatch):
+    Keys(folder / "keys").write(Identity.generate("north"), "open sesame", force=True)
+    file = str(folder / "keys" / "north.key")
+    for word in (None, "open sesam"):
+        if word is not None:
+            monkeypatch.setenv("AEGIS_KEY_PASSPHRASE", word)
+        _, _, err = aegis("hospital", "policy", "sign")
+        assert all(said in err for said in (file, "AEGIS_KEY_PASSPHRASE", "--passphrase-file"))
+
+
+def test_a_hospitals_keys_change_in_its_own_folder_and_the_policy_is_signed_again(
+    folder, capsys, monkeypatch
+):
+    assert run_command(["keys", "rotate", "north"]) == 2
+    assert f"AEGIS_HOME={folder} aegis keys rotate north" in capsys.readouterr().err
+    monkeypatch.setenv("AEGIS_HOME", str(folder))
+    assert run_command(["keys", "rotate", "north"]) == 0
+    out = capsys.readouterr().out
+    assert f"aegis hospital policy sign --hospital north --home {folder}" in out

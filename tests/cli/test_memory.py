@@ -1,6 +1,7 @@
 """The memory's commands as people type them: models, backups, experiments, migration, sweeps."""
 
 import json
+import re
 import sqlite3
 from pathlib import Path
 
@@ -66,7 +67,9 @@ def test_a_models_life_from_its_run_to_its_prediction(aegis, tmp_path):
         assert found["model_sha256"] == sha256
         assert 0 <= found["predictions"][0]["probability"] <= 1
         assert any("outside" in remark for remark in found["remarks"])
-    assert aegis("models", "predict", "v1", "rows.csv", "--out", "p.csv")[0] == 0
+    code, _, err = aegis("models", "predict", "v1", "rows.csv", "--out", "p.csv")
+    assert code == 0
+    assert "prediction 1 is malignant, 0 is not" in err
     assert Path("p.csv").read_text().startswith("row,prediction,probability\n2,")
     Path("few.csv").write_text("mean radius,more\n1,2\n")
     code, _, err = aegis("models", "predict", "v1", "few.csv")
@@ -102,6 +105,9 @@ def test_two_persons_promote_a_model_that_passed_and_one_rolls_back(aegis, monke
     assert aegis("audit", "verify")[0] == 0
     shown = _json(aegis("models", "show", "v1", "--json"))["promotions"]
     assert [act["kind"] for act in shown] == ["proposed", "promoted", "rolled_back"]
+    card = aegis("models", "show", "v1")[1]
+    assert re.search(r"promoted .* by ben \(by name only\)", card)
+    assert re.search(r"proposed .* by ana \([0-9a-f ]{14}\)", card)
 
 
 def test_a_data_root_is_backed_up_and_restored_elsewhere(aegis, tmp_path):

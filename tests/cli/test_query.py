@@ -4,8 +4,6 @@ import json
 
 import pytest
 
-from aegis.cli.app import run_command
-
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
@@ -15,20 +13,16 @@ def home(tmp_path, monkeypatch):
     return tmp_path / "home"
 
 
-@pytest.fixture
-def aegis(capsys):
-    def call(*words):
-        code = run_command([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
-
-
 def test_a_count_says_the_number_the_noise_and_the_price(home, aegis):
     code, out, err = aegis("query", "count", "--where", "mean radius > 12")
     assert (code, err) == (0, "")
-    for wanted in ("where mean radius > 12", "5 hospitals answered", "0.1 now", "of 1 in all"):
+    for wanted in (
+        "where mean radius > 12",
+        "5 hospitals answered",
+        "0.1 now",
+        "of 1 in all",
+        "far below the sum of their epsilons",
+    ):
         assert wanted in " ".join(out.split())
     again = " ".join(aegis("query", "count", "--where", "mean radius > 12")[1].split())
     assert "0 now, as this was asked before" in again

@@ -86,8 +86,11 @@ def test_a_late_hospital_completes_the_registration():
 
 def test_when_nobody_answers_the_run_aborts_with_the_reason():
     road = FakeHospitals(spoil=lambda n, r, a: None if isinstance(r, Train) else a)
-    with pytest.raises(RunAborted, match="no hospital gave a usable answer in round 1"):
+    with pytest.raises(RunAborted, match="no hospital gave a usable answer in round 1") as found:
         _run(road)
+    assert found.value.way_out == "Check the hospitals named"
+    with pytest.raises(RunAborted, match="Check the hospitals named, then call them again"):
+        federate(study(), "run", road, Forgetful(), again="call them again")
 
 
 BAD = {

@@ -5,9 +5,9 @@ import shlex
 
 import pytest
 import typer
-from tools.reference import command_line
 
 from tests.docs.pages import ROOT, boxes, joined, pages
+from tools.reference import command_line
 
 PAGES = pages()
 LINK = re.compile(r"\]\(([^)\s]+)\)")

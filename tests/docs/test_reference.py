@@ -3,6 +3,9 @@
 import re
 
 import pytest
+
+from tests.docs.pages import DOCS, ROOT
+from tools import rest
 from tools.evidence import PROOFS
 from tools.evidence import page as evidence_page
 from tools.reference import (
@@ -17,9 +20,6 @@ from tools.reference import (
     walk,
 )
 from tools.scale import page as scale_page
-
-from tests.docs.pages import DOCS, ROOT
-from tools import rest
 
 COMMANDS = dict(walk(command_line()))
 

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aegis.errors import BadInput
-from aegis.evaluation.histogram import BINS, score, score_many
+from aegis.evaluation.classes import class_interval, from_judged
+from aegis.evaluation.histogram import BINS, HALF, score, score_many
 from aegis.evaluation.intervals import interval, paired_difference, wilson
 from aegis.evaluation.metrics import DECIDED, RANKED, metrics
 
@@ -66,6 +67,23 @@ def test_nine_of_ten_intervals_at_90_percent_hold_the_truth() -> None:
     assert 0.85 < held / 400 < 0.95
 
 
+def test_nine_of_ten_intervals_at_90_percent_hold_the_truth_of_noised_counts() -> None:
+    rng, held, sd = np.random.default_rng(1), 0, 12.0
+    for _ in range(200):
+        kinds = rng.multinomial(300, [0.45, 0.1, 0.05, 0.4], size=2).astype(float)
+        added = rng.normal(0, sd, kinds.shape)
+        kinds = np.maximum(np.rint(kinds + added - added.mean(axis=1, keepdims=True)), 0)
+        stack = np.zeros((2, 2, BINS), dtype=np.int64)
+        stack[:, :, HALF - 1 : HALF + 1] = kinds.reshape(2, 2, 2)
+        found = interval(stack, "accuracy", level=0.9, draws=300, noise=[sd, sd])
+        alone = interval(stack, "accuracy", level=0.9, draws=300)
+        assert found is not None
+        assert alone is not None
+        assert found[1] - found[0] > 1.2 * (alone[1] - alone[0])
+        held += found[0] <= 0.85 <= found[1]
+    assert 0.84 <= held / 200 <= 0.96
+
+
 def test_the_mean_over_hospitals_gives_a_small_one_the_same_weight() -> None:
     """A hospital with 16 test rows weighs a quarter, so the interval is wide."""
     stack = np.concatenate([hospitals(3, 400), hospitals(1, 16, seed=2)])
@@ -89,6 +107,35 @@ def test_what_does_not_exist_has_no_interval() -> None:
     assert interval([only_ill], "auc", over="hospitals") is None
     assert interval([only_ill], "accuracy") is not None
     assert interval([np.zeros((2, BINS), dtype=np.int64)], "accuracy") is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_hospitals_of_a_patient_each_have_the_interval_of_their_patients_together(
+    name: str,
+) -> None:
+    alone = hospitals(70, 1)
+    together = alone.sum(axis=0, keepdims=True)
+    assert interval(alone, name) == pytest.approx(interval(together, name), abs=0.02)
+    bounds = interval(alone, name)
+    assert bounds is not None
+    assert bounds[1] - bounds[0] > 0.05
+    assert interval(alone, name, over="hospitals") is None
+    large = hospitals(4, 80)
+    mixed = np.concatenate([large, alone[:3]])
+    assert interval(mixed, name, over="hospitals") is not None
+
+
+def test_classes_of_hospitals_of_a_patient_each_have_an_interval_too() -> None:
+    tableaus = []
+    for number in range(60):
+        cells = np.zeros((3, 3), dtype=np.int64)
+        cells[number % 3, 0 if number % 4 else 1] = 1
+        tableaus.append(from_judged(cells))
+    bounds = class_interval(tableaus, "accuracy")
+    assert bounds is not None
+    assert bounds[0] < 0.75 < bounds[1]
+    assert bounds[1] - bounds[0] > 0.1
+    assert class_interval(tableaus, "accuracy", "hospitals") is None
 
 
 def test_an_interval_of_the_log_loss_is_refused() -> None:

@@ -9,9 +9,9 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from tools.faults import PAGE, page
 
 from tests.faults.table import FAULTS
+from tools.faults import PAGE, page
 
 TESTS = Path(__file__).parents[1]
 

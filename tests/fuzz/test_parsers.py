@@ -24,7 +24,7 @@ FEWER = {  # what takes milliseconds, or tens of them
 @pytest.mark.parametrize("name", HARNESSES)
 def test_a_parser_takes_anything_or_says_why_not(name):
     if name == "stanzas" and find_spec("spade") is None:
-        pytest.skip("needs spade: pip install 'aegis-fl[xmpp]'")
+        pytest.skip("needs spade: pip install -e '.[xmpp]'")
     one = harness(name)
     good = [judged(one, data) for data in one.seeds()]  # what is imported late is imported here
     found = [judged(one, one.case(number)) for number in range(FEWER.get(name, CASES))]
@@ -34,7 +34,7 @@ def test_a_parser_takes_anything_or_says_why_not(name):
 @pytest.mark.parametrize("name", HARNESSES)
 def test_a_case_is_known_by_its_number(name):
     if name == "stanzas" and find_spec("spade") is None:
-        pytest.skip("needs spade: pip install 'aegis-fl[xmpp]'")
+        pytest.skip("needs spade: pip install -e '.[xmpp]'")
     one = harness(name)
     assert one.case(7) == one.case(7)
     assert len({one.case(number) for number in range(10)}) > 5

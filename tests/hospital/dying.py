@@ -15,8 +15,8 @@ import sqlite3
 from pathlib import Path
 
 from aegis.hospital.ledger import Exhausted, Ledger
-from aegis.privacy.accounting import GaussianRelease, LaplaceRelease, PoissonGaussian, epsilon_rdp
-from aegis.privacy.filters import Cap
+from aegis.privacy.accounting import GaussianRelease, LaplaceRelease, PoissonGaussian
+from aegis.privacy.filters import Cap, enforced_epsilon
 from aegis.privacy.gaussian import gdp_epsilon
 
 DATA = "d" * 64
@@ -138,7 +138,7 @@ class Trial:
             if row.kind == "reserved":
                 charged[row.run, row.round, row.purpose] = row
         assert len(events) == len(charged)
-        assert epsilon_rdp(events, DELTA) <= self.cap.epsilon * (1 + 1e-8)
+        assert enforced_epsilon(events, DELTA) <= self.cap.epsilon * (1 + 1e-8)
         if self.gaussian_only:
             exact = gdp_epsilon(sum(event.mu**2 for event in events) ** 0.5, DELTA)
             assert exact <= self.cap.epsilon

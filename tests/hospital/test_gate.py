@@ -17,7 +17,7 @@ from aegis.messages import Evaluate, Invite, Refusal, Scores, Update
 from aegis.messages.stages import Advertise, Confirm, Mask, Opened, Share, Unmask
 from aegis.plan import Plan
 from aegis.plan.schedule import schedule
-from aegis.privacy.accounting import epsilon_gdp, epsilon_rdp
+from aegis.privacy.accounting import epsilon_gdp
 from aegis.privacy.filters import Cap
 from aegis.simulation.accounts import PUBLIC
 from aegis.tasks.bounded import Bounded
@@ -149,7 +149,7 @@ def test_the_policys_total_stops_a_run_in_the_middle(tmp_path):
     sent = [reply for reply in replies if isinstance(reply, Update)]
     assert 0 < len(sent) < len(replies)
     assert "these data have spent epsilon" in replies[-1].reason
-    assert epsilon_rdp(scene.ledger.events(), 1e-5) <= 0.6
+    assert epsilon_gdp(scene.ledger.events(), 1e-5) <= 0.6
     scene.close()
 
 

@@ -42,7 +42,7 @@ from aegis.privacy.accounting import (
 )
 from aegis.privacy.budget import Action
 from aegis.privacy.dpsgd import DpSgd
-from aegis.privacy.filters import Cap
+from aegis.privacy.filters import Cap, enforced_epsilon
 from aegis.privacy.local_update import LocalUpdate
 from aegis.simulation.accounts import PUBLIC
 from aegis.simulation.federation import Federation
@@ -217,7 +217,7 @@ def test_noise_rises_in_the_middle_of_a_run_where_another_run_spent_these_data(h
     used = [multiplier_of(event) for event in hospital.charged()]
     assert used[0] == used[1] < used[2] == pytest.approx(used[4], rel=1e-3)
     assert sorted(used) == used
-    assert epsilon_rdp(hospital.ledger.events(), DELTA) <= 5.0
+    assert enforced_epsilon(hospital.ledger.events(), DELTA) <= 5.0
     assert Action.INCREASE_NOISE in [advice.action for _, _, advice in hospital.heard]
 
 
@@ -531,7 +531,7 @@ def test_an_exhausted_hospital_sends_nothing_more(tmp_path, kind, mechanism):
     def spend(request):
         """After two rounds the hospital's policy leaves no more than what is spent."""
         if isinstance(request, Train) and request.round == 3 and not capped:
-            capped.append(account.ledger.spent(DELTA).rdp)
+            capped.append(account.ledger.spent(DELTA).enforced)
             nodes[poor].account = replace(account, cap=Cap(capped[0], DELTA))
 
     capped = []
@@ -542,7 +542,7 @@ def test_an_exhausted_hospital_sends_nothing_more(tmp_path, kind, mechanism):
     assert [type(reply) for reply in own] == [Update] * 2 + [Refusal] * 4
     assert all("is spent" in reply.reason for reply in own[2:])
     assert len(account.ledger.events("run")) == 2
-    assert account.ledger.spent(DELTA).rdp == capped[0]
+    assert account.ledger.spent(DELTA).enforced == capped[0]
     assert len([r for r in asked if isinstance(r, Update) and r.hospital != poor]) == 24
     assert final.status == "completed"
     for node in nodes.values():

@@ -14,7 +14,7 @@ from aegis.messages import Ask, Counts, Evaluate, Invite, Refusal, Scores, Settl
 from aegis.plan import load_plan
 from aegis.privacy.accounting import GaussianRelease, PoissonGaussian, epsilon_gdp, epsilon_rdp
 from aegis.privacy.budget import Action
-from aegis.privacy.filters import Cap
+from aegis.privacy.filters import Cap, enforced_epsilon
 from aegis.simulation.accounts import PUBLIC
 from aegis.simulation.federation import Federation
 from aegis.simulation.stacked import StackedHospitals
@@ -106,7 +106,7 @@ def test_a_second_run_spends_from_the_same_total_and_then_the_hospital_abstains(
             sent += isinstance(reply, Update)
             assert len(hospital.ledger.events()) == sent
     assert ROUNDS < sent < 3 * ROUNDS
-    assert epsilon_rdp(hospital.ledger.events(), DELTA) <= 1.3
+    assert enforced_epsilon(hospital.ledger.events(), DELTA) <= 1.3
     assert isinstance(reply, Refusal)
     assert "is spent" in reply.reason
     assert hospital.heard[-1] is Action.EXCLUDE
@@ -130,7 +130,7 @@ def test_questions_and_scores_leave_less_for_training(tmp_path):
         costs[asked] = epsilon_rdp(training, DELTA) if training else 0.0
         everything = hospital.ledger.events()
         assert len(everything) == len(training) + 4 * asked
-        assert epsilon_rdp(everything, DELTA) <= 1.2
+        assert enforced_epsilon(everything, DELTA) <= 1.2
         assert all(isinstance(reply, Update | Refusal) for reply in replies)
         hospital.ledger.close()
     assert costs[True] < 0.9 * costs[False]
@@ -206,7 +206,7 @@ def test_what_was_spent_before_is_not_forgotten_by_a_new_process(tmp_path):
     more = [again.train(plan, round, "later") for round in range(1, ROUNDS + 1)]
     assert sum(isinstance(reply, Update) for reply in sent) == 3
     assert all(isinstance(event, GaussianRelease) for event in again.ledger.events())
-    assert epsilon_rdp(again.ledger.events(), DELTA) <= 0.6
+    assert enforced_epsilon(again.ledger.events(), DELTA) <= 0.6
     assert any(isinstance(reply, Update) for reply in more)
     assert len(again.ledger.events("run")) == 3
     again.ledger.close()

@@ -1,5 +1,6 @@
 """A witness believes the first checkpoint and from then on only what continues it."""
 
+import sqlite3
 from dataclasses import replace
 
 import pytest
@@ -65,7 +66,9 @@ def test_it_cosigns_what_grows_and_its_signature_is_a_c2sp_cosignature(witness, 
         assert seconds_of(signature) == 1_700_000_000
         assert (found.size, found.hospital, found.round) == (size, "St. Anna's", 3)
         since = size
-    assert sightings.last("St.%20Anna%27s", origin("run")) == Seen(10, logs[0].root("run"))
+    assert sightings.last("St.%20Anna%27s", origin("run")) == Seen(
+        10, logs[0].root("run"), 1_700_000_000
+    )
 
 
 def test_its_time_stands_still_where_its_clock_goes_back(logs):
@@ -147,6 +150,38 @@ def test_the_model_of_the_next_round_is_the_one_that_the_log_names(witness, logs
         witness.cosign(shown(12, 12, 12, true.replace(b"second", b"forged")))
     with pytest.raises(CheckFailed, match="closes no round"):
         witness.cosign(shown(12, 12, 3))
+
+
+def test_the_time_of_a_log_stands_still_where_the_clock_was_set_back_and_the_process_anew(
+    tmp_path, logs
+):
+    times = []
+    for size, now in ((3, 2_000), (4, 1_000), (7, 3_000)):
+        kept = SqliteSightings(tmp_path / "seen.db")
+        witness = LogWitness("a", OWN, COORDINATOR.public, kept, lambda now=now: now)
+        seen = kept.last("a", origin("run"))
+        answer = witness.cosign(asked(logs[0], size, seen.size if seen else 0))
+        times.append(seconds_of(parse_line(answer.cosignature)))
+        kept.close()
+    assert times == [2_000, 2_000, 3_000]
+
+
+def test_a_file_from_before_times_were_kept_is_read(tmp_path, logs):
+    path = tmp_path / "seen.db"
+    with sqlite3.connect(path) as db:
+        db.execute(
+            "CREATE TABLE seen (witness TEXT, origin TEXT, size INTEGER, root BLOB,"
+            " PRIMARY KEY (witness, origin))"
+        )
+        root = logs[0].root("run", 5)
+        db.execute("INSERT INTO seen VALUES (?,?,?,?)", ("a", origin("run"), 5, root))
+    db.close()
+    kept = SqliteSightings(path)
+    assert kept.last("a", origin("run")) == Seen(5, root)
+    witness = LogWitness("a", OWN, COORDINATOR.public, kept, lambda: 7)
+    assert witness.cosign(asked(logs[0], 8, 5)).size == 8
+    assert kept.last("a", origin("run")) == Seen(8, logs[0].root("run", 8), 7)
+    kept.close()
 
 
 def test_what_was_seen_survives_the_process(tmp_path, logs):

@@ -94,6 +94,8 @@ def test_nobody_joins_under_another_name_than_the_codes(here, listening):
     with pytest.raises(CheckFailed, match="for north, not for south"):
         join(folder, identity, code)
     assert here.office.hospitals() == ()
+    join(*hospital(here, "north"), code)  # a slip at another place has not used it up
+    assert here.office.hospitals() == ("north",)
 
 
 def test_a_code_of_another_federation_is_found_out_before_anything_is_sent(here, listening):

@@ -212,7 +212,7 @@ def test_a_hospital_whose_disk_is_full_sends_nothing_uncharged_and_comes_back(tm
             "said": said[:300],
             "status": found["status"],
             "rounds": row["rounds"],
-            "epsilon": row["epsilon_rdp"],
+            "epsilon": row["epsilon"],
             "ledger": spent["runs"][0]["epsilon"],
             "log_holds": found["audit_log"]["verified"],
         }
@@ -221,8 +221,8 @@ def test_a_hospital_whose_disk_is_full_sends_nothing_uncharged_and_comes_back(tm
     print(f"\n{found}")
     assert found["status"] == "completed"
     assert 5 <= found["rounds"] <= 8
-    assert found["ledger"] == pytest.approx(found["epsilon"])
-    assert found["ledger"] <= 4.001 * 1.2
+    assert found["ledger"] == pytest.approx(found["epsilon"], rel=1e-3)
+    assert found["ledger"] <= 4.001
     assert found["log_holds"]
 
 

@@ -407,6 +407,7 @@ def row_without_log(rng, victim):
         ("UPDATE runs SET plan=replace(plan, '0.1', '0.2') WHERE run=?", (victim.run,)),
         ("UPDATE runs SET state=zeroblob(100) WHERE run=?", (victim.run,)),
         ("UPDATE runs SET started='2020' WHERE run=?", (victim.run,)),
+        ("UPDATE runs SET started=CAST(x'ff' AS TEXT) WHERE run=?", (victim.run,)),
         ("UPDATE models SET card=replace(card, 'B', 'M') WHERE run=?", (victim.run,)),
     ]  # fmt: skip
     statement, values = rng.choice(choices)

@@ -80,10 +80,10 @@ def test_the_same_question_has_the_same_answer_and_is_charged_once(tmp_path):
 
 
 def test_questions_share_one_budget_and_the_last_one_is_refused_by_all(tmp_path):
-    for radius in range(8, 12):
+    for radius in range(8, 13):
         wanted = Question("count", where=f"mean radius > {radius}")
         ask(_plan(), wanted, epsilon=0.4, home=tmp_path)
-    asked, one_more = 4, Question("count", where="mean radius > 12")
+    asked, one_more = 5, Question("count", where="mean radius > 13")
     with pytest.raises(RunAborted, match="have spent epsilon") as ended:
         ask(_plan(), one_more, epsilon=0.4, home=tmp_path)
     assert ended.value.exit_code == 3

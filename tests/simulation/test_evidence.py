@@ -62,6 +62,18 @@ def test_every_change_of_a_stored_row_is_found_and_named(victim, mutation):
         found_and_named(mutation, seed, victim)
 
 
+@pytest.mark.parametrize("spoilt", [b"\xff" * 8192, b"no database"])
+def test_a_database_that_cannot_be_read_is_a_fault_and_the_rest_is_still_looked_at(
+    victim, tmp_path, spoilt
+):
+    home = Home(tmp_path / "home")
+    shutil.copytree(victim.home.root, home.root)
+    home.database.write_bytes(spoilt)
+    found = checked(gathered(home, victim.run))
+    assert "database" in {fault.where for fault in found.faults}
+    assert found.size == len(victim.evidence.entries)
+
+
 def test_an_export_verifies_where_nothing_else_is(victim):
     evidence = imported(victim.whole)
     assert exported(evidence) == victim.whole

@@ -1,6 +1,7 @@
 """Runs are on file, come out again from the file, and can be swept over a key or two."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -9,7 +10,7 @@ from aegis.errors import BadInput, CheckFailed, DataError, PlanError, RunAborted
 from aegis.events import RoundClosed
 from aegis.plan import load_plan
 from aegis.simulation import local
-from aegis.simulation.evidence import verify_home
+from aegis.simulation.evidence import gathered, verify_home
 from aegis.simulation.experiments import rerun
 from aegis.simulation.rescoring import rescore
 from aegis.simulation.sweep import asked, planned, swept
@@ -19,6 +20,7 @@ from aegis.store.experiments import differences, find, listed, read
 from aegis.store.home import Home
 from aegis.store.journal import Journal
 from aegis.store.registry import Registry
+from aegis.store.verification import verify
 
 PLAIN = {
     "task": "breast_cancer",
@@ -234,6 +236,22 @@ def test_a_sweep_is_a_run_for_each_value_with_a_table_and_a_picture(tmp_path):
     assert path.read_bytes() == picture(document, tmp_path / "again.png").read_bytes()
     nothing = document | {"runs": [document["runs"][1]]}
     assert picture(nothing, tmp_path / "nothing.png").exists()
+
+
+def test_the_runs_of_a_private_sweep_have_a_result_and_verify(tmp_path):
+    private = {"task": "breast_cancer", "federated.num_clients": "3", "seed": "5"}
+    private |= {"privacy.mechanism": "distributed", "federated.partition.by": "iid"}
+    values = asked(["privacy.epsilon_budget=1,2"])
+    sweep = planned(values, lambda keys: load_plan(None, private | dict(keys)).plan)
+    document = swept(sweep, Watching(), home=tmp_path)
+    home = Home(tmp_path)
+    for row in document["runs"]:
+        result = json.loads((home.results(row["run"]) / "result.json").read_text())
+        assert result["privacy"]["epsilon"] == row["epsilon"]
+        evidence = gathered(home, row["run"])
+        assert [str(fault) for fault in verify(evidence).faults] == []
+        # A result that was not written yet says nothing of epsilon, so it says nothing wrong.
+        assert verify(replace(evidence, result=None, open=True)).holds
 
 
 def test_an_unsound_sweep_runs_nothing_and_says_each_fault_once(tmp_path):

@@ -135,7 +135,7 @@ def test_a_hospital_without_torch_says_what_it_lacks(stripes, monkeypatch):
 
     modules._runner.cache_clear()
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(Exception, match=r'pip install "aegis-fl\[torch\]"') as caught:
+    with pytest.raises(Exception, match=r'pip install -e "\.\[torch\]"') as caught:
         trained(stripes, trust="open")
     assert not isinstance(caught.value, RunAborted) or "torch" in str(caught.value)
 

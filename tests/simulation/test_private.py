@@ -18,8 +18,10 @@ from aegis.plan.schedule import schedule
 from aegis.privacy.accounting import epsilon_pld
 from aegis.privacy.dpgd import INTERCEPT, dpgd
 from aegis.privacy.filters import Cap
+from aegis.privacy.gaussian import gaussian_sigma
 from aegis.privacy.noise import SystemNoise
 from aegis.report.result import result_of
+from aegis.report.summary import summary_lines
 from aegis.simulation.accounts import PUBLIC, simulated_account
 from aegis.simulation.federation import Federation
 from aegis.simulation.stacked import StackedHospitals
@@ -138,7 +140,7 @@ def test_an_exhausted_hospital_sends_nothing_and_the_others_go_on(tmp_path):
         refusals = [a for r, a in sent if isinstance(a, Refusal) and a.hospital == poor]
         last = max(update.round for update in updates)
         asked = [r.round for r, a in sent if isinstance(r, Train) and a.hospital == poor]
-    assert spent.rdp <= 0.5
+    assert spent.enforced <= 0.5 * (1 + 1e-9)
     assert refusals
     assert max(asked) > last
     assert not [
@@ -251,13 +253,67 @@ def test_a_hospitals_own_data_share_noisy_charged_counts_only(tmp_path):
     _, final, events, _ = _scored(
         tmp_path, replace(PUBLIC, scores="noisy", score_epsilon=0.5), **OPEN
     )
+    held_out = {h.hospital: h.held_out for h in final.progress.hospitals}
     for name, histogram in final.histograms.items():
         assert np.count_nonzero(histogram.sum(axis=0)) <= 2
+        assert histogram.sum() == held_out[name]  # told at enrolment; noise invents no patients
         assert final.losses[name] is None
+        assert final.noise[name] == pytest.approx(gaussian_sigma(0.5, PUBLIC.delta))
     assert all(len(charged) == 1 for charged in events)
     found = metrics(np.add.reduce(list(final.histograms.values())), None)
     assert found["accuracy"] is not None
     assert found["log_loss"] is None
+
+
+def test_noise_in_scores_is_in_the_interval_and_in_words(tmp_path):
+    wide = {}
+    for scores in ("shared", "noisy"):
+        policy = replace(PUBLIC, scores=scores, score_epsilon=0.5)
+        study, final, events, _ = _scored(tmp_path / scores, policy, **OPEN)
+        scored = dict(zip(final.histograms, events, strict=True)) if scores == "noisy" else None
+        rest = {"transport": "flower", "model_sha256": "", "releases": {}, "scored": scored}
+        result = result_of(study, final, [], **rest)
+        low, high = result["global"]["ci95"]["accuracy"]
+        wide[scores] = high - low
+        said = dict(summary_lines(result))
+        assert ("Noise in the scores" in said) == (scores == "noisy")
+        assert ("about " in said["Shared model"]) == (scores == "noisy")
+        spent = [text for text in result["privacy"]["not_covered"] if "spent epsilon 0.5" in text]
+        assert len(spent) == (scores == "noisy")
+    assert wide["noisy"] > 2 * wide["shared"]
+
+
+def test_training_goes_before_scores_where_the_data_have_no_room_for_both(tmp_path):
+    said = {"privacy.epsilon_budget": 1.0, "evaluation.every": 1, **OPEN}
+    with Private(tmp_path, **said) as private:
+        for name, node in list(private.nodes.items()):
+            account = replace(node.account, cap=Cap(1.1, 1e-5))
+            policy = replace(PUBLIC, scores="noisy", score_epsilon=0.1)
+            private.nodes[name] = Node(node.site, account=account, policy=policy)
+        private.road = StackedHospitals(private.nodes)
+        final = private.run()
+        assert final.reason == "all planned rounds are done"
+        refused = [e for e in private.told if isinstance(e, HospitalAbsent)]
+        assert refused
+        assert all("kept for the rounds that are left" in e.reason for e in refused)
+        for node in private.nodes.values():
+            assert 1.0 < epsilon_pld(node.account.ledger.events(), 1e-5) < 1.101
+        assert len(final.histograms) == len(private.nodes)  # the last one is paid for
+
+
+def test_a_plan_for_all_that_the_data_may_ever_spend_is_finished(tmp_path):
+    """As with the strict policy that a hospital begins with, and an epsilon of 1."""
+    with Private(tmp_path, **{"privacy.epsilon_budget": 1.0, **OPEN}) as private:
+        for name, node in list(private.nodes.items()):
+            account = replace(node.account, cap=Cap(1.0, 1e-5))
+            policy = replace(PUBLIC, scores="noisy")
+            private.nodes[name] = Node(node.site, account=account, policy=policy)
+        private.road = StackedHospitals(private.nodes)
+        final = private.run()
+        assert final.reason == "all planned rounds are done"
+        assert final.histograms == {}
+        refused = [e.reason for e in private.told if isinstance(e, HospitalAbsent)]
+        assert all("these data have spent epsilon 1 of 1" in reason for reason in refused)
 
 
 def test_withheld_scores_leave_a_model_without_figures_and_a_reason(tmp_path):

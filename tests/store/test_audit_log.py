@@ -21,7 +21,7 @@ from aegis.store.audit_log import AuditLog, canonical
 from aegis.store.checkpoint import OWN, Checkpoint, digest
 from aegis.store.journal import Journal
 from aegis.store.merkle import Tree, included, leaf_hash
-from aegis.store.note import LOG, Note, Verifier
+from aegis.store.note import LOG, Note, Verifier, cosigned, line
 from aegis.store.recording import Recording
 
 ROOT = Path(__file__).parents[2]
@@ -350,6 +350,71 @@ def test_who_stays_silent_is_asked_a_stated_number_of_times(watched):
     watched.recording.finish(1, range(2))
     assert len(watched.asked) == before + 3
     assert watched.cosigners() == []
+
+
+def test_who_refuses_while_the_silent_are_asked_again_is_on_record(watched):
+    honest, rests = watched.answers, []
+
+    def answers(name, request):
+        if not rests:
+            return Absence(name, "")
+        if name == "a":
+            return honest(name, request)
+        return Refusal("run", request.round, name, "the log was forked")
+
+    watched.tell(closed(1))
+    watched.answers = answers
+    watched.tell(joined(2))
+    watched.recording.finish(1, (rests.append(one) or one for one in range(9)))
+    entries = [json.loads(entry.data) for entry in watched.log.entries("run")]
+    refused = [one for one in entries if one["event"] == "WitnessRefused"]
+    assert [one["hospital"] for one in refused] == ["b", "c"]
+    assert Checkpoint.parse(Note.parse(watched.log.checkpoints("run")[-1]).text).size == len(
+        entries
+    )
+    assert watched.cosigners() == ["a"]
+    assert len(rests) == 1  # the others cannot make it more than half
+
+
+@pytest.mark.parametrize("size", [-1, 10**9])
+def test_who_remembers_a_log_that_cannot_be_is_refused_and_the_others_go_on(watched, size):
+    honest = watched.answers
+
+    def answers(name, request):
+        if name == "b":
+            return Cosigned("run", request.round, name, "", size)
+        return honest(name, request)
+
+    watched.answers = answers
+    watched.tell(closed(1))
+    watched.tell(closed(2))
+    assert watched.cosigners(0) == watched.cosigners(1) == ["a", "c"]
+    refused = [e for _, _, e in watched.journal.events("run") if e["event"] == "WitnessRefused"]
+    assert {one["reason"] for one in refused} == {f"it remembers a log of {size} entries"}
+    watched.recording = watched.again()
+    watched.recording.finish(2)
+    watched.answers = honest
+    watched.tell(closed(3))
+    assert watched.cosigners() == list(NAMES)
+
+
+def test_a_cosignature_from_before_the_last_one_is_not_kept(watched):
+    """Else one hospital's clock would make an honest log fail its verification."""
+    times = {"a": [5, 5, 6], "b": [5, 4, 4], "c": [5, 9, 8]}
+
+    def answers(name, request):
+        round = request.round
+        note = Note.parse(request.checkpoint)
+        signature = cosigned(note.text, name, watched.keys[name], times[name][round - 1])
+        return Cosigned("run", round, name, line(signature), Checkpoint.parse(note.text).size)
+
+    watched.answers = answers
+    for round in (1, 2, 3):
+        watched.tell(closed(round))
+        watched.recording = watched.again()  # what it knows, it reads from the log
+    assert [watched.cosigners(at) for at in range(3)] == [list(NAMES), ["a", "c"], ["a"]]
+    refused = [e for _, _, e in watched.journal.events("run") if e["event"] == "WitnessRefused"]
+    assert "before that of its last cosignature" in refused[0]["reason"]
 
 
 def test_who_did_not_join_is_not_asked_to_cosign(watched):

@@ -380,5 +380,5 @@ def test_without_onnx_the_export_names_the_extra(monkeypatch):
 
     monkeypatch.setitem(sys.modules, "onnx", None)
     _, model, weights, card = made()
-    with pytest.raises(MissingExtra, match=r"aegis-fl\[onnx\]"):
+    with pytest.raises(MissingExtra, match=r"\.\[onnx\]"):
         onnx_bytes(model, weights, card)

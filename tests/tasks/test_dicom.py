@@ -141,5 +141,5 @@ def test_the_same_patient_has_the_same_digest_and_nobody_none():
 def test_without_pydicom_the_extra_is_named(monkeypatch):
     data = dicom(GREY)
     monkeypatch.setitem(__import__("sys").modules, "pydicom", None)
-    with pytest.raises(MissingExtra, match=r"aegis-fl\[dicom\]"):
+    with pytest.raises(MissingExtra, match=r"\.\[dicom\]"):
         module.decode_dicom(data)

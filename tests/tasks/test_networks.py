@@ -126,7 +126,7 @@ def test_what_is_not_installed_is_named_with_the_command_that_brings_it(monkeypa
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(MissingExtra) as caught:
         import_torch("model.name: resnet18") if missing == "torch" else modules._monai()
-    assert 'pip install "aegis-fl[torch]"' in str(caught.value)
+    assert 'pip install -e ".[torch]"' in str(caught.value)
     assert "resnet18" in str(caught.value)
 
 

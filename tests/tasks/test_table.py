@@ -290,10 +290,12 @@ def test_a_private_run_wants_public_ranges_before_anything_is_written(folder, tm
         "privacy.mechanism": "distributed",
         "training.solver": "gradient",
     }
-    with pytest.raises(DataError, match="age has no public range"):
+    with pytest.raises(DataError, match="age has no public range") as caught:
         Federation.of(Plan(**asked), None)
+    assert "to columns.yaml beside" in caught.value.way_out
+    assert "columns: {age: {low: LEAST, high: MOST}}" in caught.value.way_out
     (folder / "columns.yaml").write_text("columns: {age: {low: 0, high: 120}}")
-    with pytest.raises(DataError, match="sex has no public categories"):
+    with pytest.raises(DataError, match="sex, stage have no public categories"):
         Federation.of(Plan(**asked), None)
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from aegis.cli.app import app
-from aegis.errors import DataError
+from aegis.errors import BadInput, DataError
 from aegis.plan import Plan, find_faults
 from aegis.simulation.federation import Federation
 from aegis.simulation.local import run
@@ -173,9 +173,24 @@ def test_the_command_writes_a_sample_and_says_how_good_one_can_be(tmp_path):
     ]
     assert (tmp_path / "hospital_1.csv").read_text().splitlines()[0] == ",".join(COLUMNS)
     assert LABEL in (tmp_path / "README.txt").read_text()
-    found = json.loads(CliRunner().invoke(app, [*asked, "--json"]).output)
+    found = json.loads(CliRunner().invoke(app, [*asked, "--force", "--json"]).output)
     assert (found["rows"], found["synthetic"], found["bayes_accuracy"]) == (60, True, 0.92)
     assert CliRunner().invoke(app, ["data", "sample", "heart"]).exit_code != 0
+
+
+@pytest.mark.parametrize("task", ["vitals", "glaucoma"])
+def test_a_sample_is_not_written_over_what_is_there(tmp_path, task):
+    asked = ["data", "sample", task, "--rows", "3", "--hospitals", "1", "--out", str(tmp_path)]
+    own = tmp_path / ("hospital_1.csv" if task == "vitals" else "hospital_1/labels.csv")
+    own.parent.mkdir(exist_ok=True)
+    own.write_text("rows of our own")
+    refused = CliRunner().invoke(app, asked)
+    assert isinstance(refused.exception, BadInput)
+    assert "is there already" in str(refused.exception)
+    assert "--force" in refused.exception.way_out
+    assert own.read_text() == "rows of our own"
+    assert CliRunner().invoke(app, [*asked, "--force"]).exit_code == 0
+    assert own.read_text() != "rows of our own"
 
 
 def test_the_command_shows_the_layers():

@@ -110,7 +110,7 @@ def test_without_java_or_pyspark_the_hospital_says_what_to_install(monkeypatch, 
         "apt-get install openjdk-17-jre-headless), or choose another engine for this hospital"
     )
     monkeypatch.setattr(java, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtra, match=r'pip install "aegis-fl\[spark\]"'):
+    with pytest.raises(MissingExtra, match=r'pip install -e "\.\[spark\]"'):
         check_spark()
 
 

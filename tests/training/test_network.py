@@ -79,5 +79,5 @@ def test_a_missing_torch_is_named_with_its_way_out(monkeypatch):
 
     monkeypatch.delitem(sys.modules, "torch")
     monkeypatch.setattr(builtins, "__import__", without_torch)
-    with pytest.raises(MissingExtra, match=r'pip install "aegis-fl\[torch\]"'):
+    with pytest.raises(MissingExtra, match=r'pip install -e "\.\[torch\]"'):
         NetworkTrainer().train(jobs(MODEL, sizes=(40,))[0])

@@ -86,12 +86,15 @@ def as_json(audit: Audit) -> dict[str, Any]:
 
 def _block(finding: Finding, audit: Audit) -> list[str]:
     doubt = ", inconclusive" if audit.verdict.outcome == "inconclusive" else ""
+    # The grade may be the recipe's while the model itself was attacked more easily.
+    apart = finding.vulnerable and finding.bound <= VULNERABLE
+    of_recipe, alone = (", of the recipe", ", this model by itself") if apart else ("", "")
     lines = [
         f"--- {finding.attack.upper()} Attack ---",
         _line("Accuracy", f"{finding.accuracy:.4f}"),
         _line("AUC-ROC", f"{finding.auc.value:.4f}"),
-        _line("Privacy Grade", f"{finding.grade} ({WORDS[finding.grade]}){doubt}"),
-        _line("Is Vulnerable", _yes(finding.vulnerable)),
+        _line("Privacy Grade", f"{finding.grade} ({WORDS[finding.grade]}){of_recipe}{doubt}"),
+        _line("Is Vulnerable", f"{_yes(finding.vulnerable)}{alone}"),
         _line("95% interval", f"{finding.auc.low:.4f} to {finding.auc.high:.4f}"),
     ]
     if finding.recipe is not None:

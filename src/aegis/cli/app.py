@@ -70,13 +70,18 @@ def run_command(argv: list[str]) -> int:
         context = getattr(error, "ctx", None)
         hint = f"See: {context.command_path} --help" if context else "See: aegis --help"
         message = _said_once(error.format_message())
+        if meant := _meant(error):
+            message, hint = (
+                re.split(r" \(?Did you mean| \(?Possible", message)[0].rstrip("."),
+                meant,
+            )
         stop = "" if message.endswith("?") else "."
         return _told(f"{message}{stop} {hint}", 2, _plain(message, hint), as_json)
     except typer.Exit as ended:
         return int(ended.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         message = "interrupted; what was saved is kept"
-        hint = "Go on with: aegis run --resume RUN (aegis report --list names it)"
+        hint = _after_interruption(argv)
         return _told(f"{message}. {hint}", 3, _plain(message, hint), as_json)
     except BrokenPipeError:
         sys.stderr.close()
@@ -87,6 +92,48 @@ def run_command(argv: list[str]) -> int:
         message = f"the disk does not take what is to be written ({error})"
         hint = "Check the disk; what was saved is kept, and aegis run --resume RUN goes on from it"
         return _told(f"{message}. {hint}", 3, _plain(message, hint), as_json)
+
+
+# What people type, and where it is.
+_ELSEWHERE = {
+    "resume": "aegis run --resume RUN",
+    "verify": "aegis audit verify RUN",
+    "export": "aegis audit export RUN",
+    "predict": "aegis models predict",
+    "promote": "aegis models promote",
+    "fetch": "aegis data fetch",
+    "join": "aegis hospital join",
+    "serve": "aegis hospital serve",
+}
+_KEYS = {
+    "--rounds": "federated.num_rounds",
+    "--hospitals": "federated.num_clients",
+    "--seed": "seed",
+}
+
+
+def _meant(error: Any) -> str:
+    """The way out where a word is known, but stands in another place."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else ""
+    command, option = getattr(error, "command_name", ""), getattr(error, "option_name", "")
+    said = re.search(r"No such command '([^']*)'", error.format_message())
+    command = command or (said[1] if said else "")
+    if path == "aegis" and command in _ELSEWHERE:
+        return f"It is: {_ELSEWHERE[command]}"
+    if path == "aegis run" and option in _KEYS:
+        return f"It is a key of the plan: --set {_KEYS[option]}=VALUE"
+    return ""
+
+
+def _after_interruption(argv: list[str]) -> str:
+    if not argv or argv[0] not in ("run", "simulate", "demo"):
+        return "Run the command again"
+    said = " ".join(argv)
+    roads = [road for road in ("flower", "xmpp") if f"--transport {road}" in said.replace("=", " ")]
+    if roads:
+        return f"Go on with: aegis coordinator --transport {roads[0]}, and serve its hospitals"
+    return "Go on with: aegis run --resume latest (aegis report --list names all runs)"
 
 
 def _said_once(message: str) -> str:

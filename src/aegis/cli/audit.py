@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 import typer
 
 from aegis.cli.options import AsJson, answer
+from aegis.cli.terminal import tame
 
 if TYPE_CHECKING:
     from aegis.store.home import Home
     from aegis.store.verification import Verified
+
+_SHOWN = 20  # signers
 
 
 def register(app: typer.Typer) -> None:
@@ -142,10 +145,17 @@ def _show(found: Verified) -> None:
     if found.run and found.checkpoints:
         cosigned = f", the last cosigned by {len(found.witnesses)} hospitals"
     typer.echo(f"checkpoints  {found.checkpoints}{cosigned}")
-    if found.run and not found.complete:
+    if found.aborted:
+        typer.echo(f"state        the run was aborted: {tame(found.aborted)}")
+    elif found.run and not found.complete:
         typer.echo("state        the run has not ended, or its log is not closed yet")
     if "coordinator" in found.keys:
-        typer.echo(f"signed by    {found.keys['coordinator']}")
+        typer.echo(f"signed by    {found.keys['coordinator']} (coordinator)")
+    others = {name: key for name, key in found.keys.items() if name != "coordinator"}
+    for name, key in list(others.items())[:_SHOWN]:
+        typer.echo(f"             {key} ({name})")
+    if len(others) > _SHOWN:
+        typer.echo(f"             and {len(others) - _SHOWN} more hospitals: --json")
     for fault in found.faults:
         typer.echo(f"BAD          {fault}")
     typer.echo("verified     " + ("yes, everything holds" if found.holds else "NO"))

@@ -134,7 +134,11 @@ def _authority() -> Authority:
     from aegis.identity.certificates import Authority, Certified
 
     if not _path(ROOT).exists():
-        raise BadInput(f"{_folder()} holds no root yet", way_out="Make it: aegis ca create NAME")
+        raise BadInput(
+            f"{_folder()} holds no root yet",
+            "certificates are issued and renewed at the coordinator",
+            "Make it there: aegis ca create NAME; a hospital renews its own by joining again",
+        )
     return Authority(Certified.load(_path(ROOT)))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aegis.cli.options import AsJson, answer, passphrase
+from aegis.cli.options import AsJson, answer, passphrase, typed
 
 if TYPE_CHECKING:
     from aegis.operations.coordinator.office import Office
@@ -117,19 +117,13 @@ def admit(
     as_json: AsJson = False,
 ) -> None:
     """Admit a hospital, once its fingerprint was compared."""
-    from aegis.errors import BadInput
     from aegis.operations.coordinator.enrolling import FrontDesk
 
     desk = FrontDesk(_office(passphrase_file))
     if fingerprint is None:
         typer.echo(f"Call {name} and let it read out its fingerprint.", err=True)
-        try:
-            fingerprint = str(typer.prompt("The fingerprint you hear", err=True))
-        except typer.Abort as error:
-            raise BadInput(
-                f"no fingerprint was given, so {name} is not admitted",
-                way_out=f'Repeat it with: aegis coordinator admit {name} --fingerprint "1f3a ..."',
-            ) from error
+        again = f'Repeat it with: aegis coordinator admit {name} --fingerprint "1f3a ..."'
+        fingerprint = typed("The fingerprint you hear", again)
     members = desk.confirm(name, fingerprint)
     if as_json:
         answer({"status": "admitted", "name": name, "members": len(members.roster.members)})

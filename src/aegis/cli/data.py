@@ -195,6 +195,7 @@ def sample(
     hospitals: int = typer.Option(5, min=1, max=1000, help="How many; a file or folder for each."),
     out: Path | None = typer.Option(None, help="Folder to put the files in [data/TASK]."),
     seed: int = typer.Option(16, min=0, help="The same seed writes the same files."),
+    force: bool = typer.Option(False, "--force", help="Write over files that are there."),
     as_json: AsJson = False,
 ) -> None:
     """Write invented data with a known best result, SYNTHETIC and labelled so, and a README."""
@@ -203,12 +204,26 @@ def sample(
 
     out = out or Path("data", task)
     if task in LOOKS:
+        _check_free(out, hospitals, "", force)
         _sample_pictures(task, rows or 80, hospitals, out, seed, as_json)
     elif task == "vitals":
+        _check_free(out, hospitals, ".csv", force)
         _sample_vitals(task, rows or 1000, hospitals, out, seed, as_json)
     else:
         known = ", ".join(("vitals", *LOOKS))
         raise BadInput(f"there is no sample for {task}", way_out=f"There is one for {known}")
+
+
+def _check_free(out: Path, hospitals: int, ending: str, force: bool) -> None:
+    from aegis.errors import BadInput
+
+    names = ["README.txt", *(f"hospital_{one}{ending}" for one in range(1, hospitals + 1))]
+    if not force and (there := [name for name in names if (out / name).exists()]):
+        raise BadInput(
+            f"{out / there[-1]} is there already",
+            "a sample is not written over other files",
+            "Choose another folder with --out, or add --force to give up what is there",
+        )
 
 
 def _sample_pictures(

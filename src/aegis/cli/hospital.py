@@ -68,7 +68,7 @@ def check(hospital: Name, home: Folder = None, as_json: AsJson = False) -> None:
     from aegis.hospital.policy_file import parse_policy, policy_bytes
 
     path = _policy(_folder(hospital, home))
-    policy = parse_policy(policy_bytes(path), path.name, hospital)
+    policy = parse_policy(policy_bytes(path, hospital), path.name, hospital)
     _tell(hospital, policy.sha256, policy.to_json(), as_json, "is sound")
 
 
@@ -83,7 +83,7 @@ def sign(
     """Sign the file as it is, with the hospital's own key; from then on it counts."""
     from aegis.hospital.policy_file import sign_policy
 
-    folder = _folder(hospital, home)
+    folder = _there(_folder(hospital, home))
     key = _keys(folder).read(hospital, passphrase(passphrase_file)).signing
     policy = sign_policy(_policy(folder), hospital, key)
     _tell(hospital, policy.sha256, policy.to_json(), as_json, "is signed")
@@ -174,17 +174,22 @@ def _keys(folder: Path) -> Keys:
     return KeyFolder(own if own.is_dir() else Home.from_environment().root / "keys")
 
 
-@contextmanager
-def _decisions(folder: Path) -> Iterator[Decisions]:
+def _there(folder: Path) -> Path:
     from aegis.errors import BadInput
-    from aegis.hospital.decisions import Decisions
 
     if not folder.is_dir():
         raise BadInput(
             f"there is no hospital in {folder}",
             way_out="Give its folder with --home, or make one: aegis hospital init",
         )
-    opened = Decisions(folder / "decisions.db")
+    return folder
+
+
+@contextmanager
+def _decisions(folder: Path) -> Iterator[Decisions]:
+    from aegis.hospital.decisions import Decisions
+
+    opened = Decisions(_there(folder) / "decisions.db")
     try:
         yield opened
     finally:

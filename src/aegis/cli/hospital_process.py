@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aegis.cli.options import AsJson, answer, passphrase
+from aegis.cli.options import AsJson, answer, passphrase, typed
 
 if TYPE_CHECKING:
     import threading
@@ -48,7 +48,7 @@ ConsoleHost = Annotated[
 def register(group: typer.Typer) -> None:
     group.command(
         "init",
-        epilog="Example:  aegis hospital init north --task heart --data north.csv",
+        epilog="Example:  aegis hospital init north --task vitals --data north.csv",
     )(init)
     group.command(
         "join", epilog="Example:  aegis hospital join localhost:8081/K7QD-... --hospital north"
@@ -107,7 +107,8 @@ def join(
     from aegis.operations.hospital import joining
 
     if code == "-":  # so that it stands in no list of processes and in no history
-        code = str(typer.prompt("The join code", hide_input=True, err=True))
+        again = "Type it at a terminal, or write it in place of -"
+        code = typed("The join code", again, hidden=True)
     folder = _folder(hospital, home)
     folder.registered  # noqa: B018  (says what is missing)
     identity = folder.identity(passphrase(passphrase_file))
@@ -262,6 +263,7 @@ def status(hospital: Hospital, home: Folder = None, as_json: AsJson = False) -> 
     federation = found["federation"]
     money = found["budget"]
     typer.echo(f"{hospital} ({found['fingerprint']})")
+    typer.echo(f"  log key     {found['log_key']} (for auditors: aegis audit verify --key)")
     typer.echo(f"  data        {found['task']}: {found['data']}")
     typer.echo(f"  policy      {found['policy'] or found['policy_reason']}")
     typer.echo(
@@ -283,7 +285,9 @@ def budget(hospital: Hospital, home: Folder = None, as_json: AsJson = False) -> 
     """What these data have spent of their privacy budget, ever, and what is left."""
     from aegis.operations.hospital.process import budget as found_budget
 
-    found = found_budget(_folder(hospital, home))
+    folder = _folder(hospital, home)
+    folder.registered  # noqa: B018  (says what is missing)
+    found = found_budget(folder)
     if as_json:
         answer({"hospital": hospital, **found})
         return
@@ -307,6 +311,7 @@ def _ready(
         )
     if not (folder.root / "hospital.toml").exists() and task:
         _made(folder, _registered(task, data, "", "", "", "", ""), False, secret)
+    folder.registered  # noqa: B018  (says what is missing)
     if not (folder.federation / "federation.json").exists() and code:
         joining.join(
             folder,
@@ -370,6 +375,8 @@ def _folder(name: str, home: Path | None) -> HospitalFolder:
 
 def _money(found: dict[str, Any]) -> str:
     total, spent = found["epsilon_total"], found["spent"]
+    if found["policy_reason"] is not None:
+        return f"epsilon {spent:.3f} spent; the limit is not known until the policy is signed"
     if total is None:
         return f"epsilon {spent:.3f} spent; the policy sets no limit"
     return f"epsilon {spent:.3f} of {total:g} spent, {found['left']:.3f} left"

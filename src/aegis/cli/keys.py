@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aegis.cli.options import AsJson, answer, passphrase
+from aegis.cli.options import AsJson, answer, passphrase, typed
 
 if TYPE_CHECKING:
     from aegis.identity.identity import PublicIdentity, Rotation
+    from aegis.identity.keyfile import Keys
     from aegis.identity.registrar import Registrar
 
 PassphraseFile = Annotated[
@@ -90,6 +91,7 @@ def rotate(
         raise BadInput(
             "the authority's key cannot be rotated", "every hospital has pinned it at enrolment"
         )
+    _check_here(name, registrar.keys)
     old = registrar.keys.read(name, registrar.passphrase)
     if not force:
         check_nothing_runs(home, name)
@@ -104,6 +106,23 @@ def rotate(
     document = {"status": "rotated", **_described(registrar, name)}
     document["fingerprint_before"] = old.public.fingerprint
     _tell(document, path, as_json)
+    if not as_json and (home.root / "policy.toml").exists():
+        again = f"aegis hospital policy sign --hospital {name} --home {home.root}"
+        typer.echo(f"The policy was signed by the old key; sign it again: {again}")
+
+
+def _check_here(name: str, keys: Keys) -> None:
+    """Raises ``BadInput`` where the keys of this name are in a hospital's own folder."""
+    from aegis.errors import BadInput
+    from aegis.store.home import Home
+
+    own = Home.from_environment().root / "hospitals" / name
+    if not keys.path(name).exists() and (own / "keys" / f"{name}.key").exists():
+        raise BadInput(
+            f"the keys of {name} are in {own / 'keys'}",
+            "a hospital's keys change in its own folder",
+            f"Run: AEGIS_HOME={own} aegis keys rotate {name}",
+        )
 
 
 def _accept(registrar: Registrar, file: Path, as_json: bool) -> None:
@@ -149,7 +168,8 @@ def admit(
     identity, _ = _handed_in(file)
     if fingerprint is None:
         typer.echo(f"Call {identity.name} and let it read out its fingerprint.", err=True)
-        fingerprint = typer.prompt("The fingerprint you hear", err=True)
+        again = f'Repeat it with: aegis keys admit {file} --fingerprint "1f3a ..."'
+        fingerprint = typed("The fingerprint you hear", again)
     Candidate(identity).confirmed(fingerprint)
     before = registrar.membership if registrar.there else registrar.begin(federation)
     after = registrar.admit(identity, "coordinator" if coordinator else "hospital")
@@ -206,12 +226,15 @@ def list_keys(as_json: AsJson = False) -> None:
         typer.echo(f"No keys in {registrar.folder} yet. Make them: aegis keys generate NAME")
     for key in found:
         typer.echo(f"{key['name']:<16} {key.get('fingerprint') or key['error']}")
+        if "log_key" in key:
+            typer.echo(f"{'':<16} signs logs as {key['log_key']}")
     if members:
         typer.echo("")
         typer.echo(f"Members of {registrar.membership.federation}:")
     for member in members:
         state = f"REVOKED: {member['revoked']}" if member["revoked"] else member["role"]
         typer.echo(f"{member['name']:<16} {member['fingerprint']}  {state}")
+        typer.echo(f"{'':<16} signs logs as {member['log_key']}")
 
 
 def _members(registrar: Registrar) -> list[dict[str, Any]]:
@@ -220,6 +243,7 @@ def _members(registrar: Registrar) -> list[dict[str, Any]]:
             "name": member.identity.name,
             "role": member.role,
             "fingerprint": member.identity.fingerprint,
+            "log_key": member.identity.log_key,
             "sealing": member.identity.sealing.kind,
             "revoked": member.revoked,
         }
@@ -266,6 +290,7 @@ def _tell(document: dict[str, Any], path: Path, as_json: bool) -> None:
     if "fingerprint_before" in document:
         typer.echo(f"was           {document['fingerprint_before']}")
     typer.echo(f"fingerprint   {document['fingerprint']}")
+    typer.echo(f"signs logs as {document['log_key']}")
     typer.echo(f"private keys  {path}{' (locked)' if document['locked'] else ''}")
     typer.echo(f"to hand out   {document['public_file']}")
 

@@ -110,9 +110,10 @@ def show(
         version = registry.find(name)
         model, features, card = version.model, version.preparation.names, version.card
         acts = Promotions(registry.journal, registry).acts(version.task)
-    mine = [act.as_json() for act in acts if act.version == version.number]
+    mine = [act for act in acts if act.version == version.number]
     if as_json:
-        more = {"version": version.name, "created": version.created, "promotions": mine}
+        signed = [act.as_json() for act in mine]
+        more = {"version": version.name, "created": version.created, "promotions": signed}
         answer({**card, **more, "inputs": list(features)})
         return
     typer.echo(f"model             {version.sha256}")
@@ -131,7 +132,7 @@ def show(
     for line in _measured(card):
         typer.echo(line)
     for act in mine:
-        typer.echo(f"{act['kind']:<17} {act['time'][:19]} by {act['person']}: {act['reason']}")
+        typer.echo(f"{act.kind:<17} {act.time[:19]} by {act.who}: {act.reason}")
     typer.echo(card["note"])
 
 

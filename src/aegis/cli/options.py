@@ -56,5 +56,15 @@ def passphrase(file: Path | None) -> str | None:
     return lines[0]
 
 
+def typed(question: str, way_out: str, *, hidden: bool = False) -> str:
+    """What a person types. Raises ``BadInput`` with ``way_out`` where the input ends instead."""
+    try:
+        return str(typer.prompt(question, hide_input=hidden, err=True))
+    except typer.Abort as error:
+        raise BadInput(
+            f"{question[0].lower()}{question[1:]} was not typed", "nothing was changed", way_out
+        ) from error
+
+
 def answer(document: Any) -> None:
     typer.echo(json.dumps(document, allow_nan=False))

@@ -79,6 +79,9 @@ def predict(
     }
     for remark in remarks:
         typer.echo(f"note: {remark}", err=True)
+    if table and "probability" in table[0]:
+        means = f"prediction 1 is {model.positive}, 0 is not; the probability is that of 1"
+        typer.echo(f"note: {means}", err=True)
     if out is not None:
         full = json.dumps({**document, "predictions": table}, indent=1, allow_nan=False)
         text = full if out.suffix == ".json" else _csv(table)

@@ -235,5 +235,7 @@ def _footnotes(document: dict[str, Any]) -> list[str]:
         f"fewer than {least}.",
         f"Epsilon at each hospital: {now}, {spent:.3g} of {answered[0]['cap']:g} in all "
         f"(delta {privacy['delta']:g}; {privacy['unit']}, {privacy['neighbouring']}).",
+        "What is spent in all is a bound on everything together, for many questions far below the "
+        "sum of their epsilons.",
         f"The coordinator saw {privacy['coordinator_sees']}.",
     ]

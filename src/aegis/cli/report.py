@@ -31,6 +31,7 @@ def report(
     from aegis.cli.showing import show_result, show_runs
     from aegis.store.home import Home, write_whole
     from aegis.store.journal import Journal
+    from aegis.store.way_on import way_on
 
     home = Home.from_environment()
     if not home.database.exists():
@@ -57,10 +58,10 @@ def report(
     try:
         document = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise BadInput(
-            f"the run {run} has no result yet (it is in {states.name(kept.state)})",
-            way_out=f"Go on with: aegis run --resume {run}",
-        ) from error
+        why = f"yet (it is in {states.name(kept.state)})"
+        if isinstance(kept.state, states.Failed):
+            why = f"(it was aborted: {kept.state.reason})"
+        raise BadInput(f"the run {run} has no result {why}", way_out=way_on(kept)) from error
     if html is not None:
         from aegis.report.html import html_report
 

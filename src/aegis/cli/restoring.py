@@ -63,8 +63,8 @@ def restore(
             typer.echo(f"{one['run'] or 'coordinator'}: {one['fault']}", err=True)
         for sentence in lost:
             typer.echo(sentence, err=True)
-        for run in done.open_runs:
-            typer.echo(f"Go on with: AEGIS_HOME={done.root} aegis run --resume {run}")
+        for sentence in _ways_on(done):
+            typer.echo(sentence)
         if done.open_runs and not done.with_keys:
             typer.echo(
                 "First bring the private keys, which this backup left out (keys/ and "
@@ -72,6 +72,19 @@ def restore(
             )
     if broken or lost:
         raise typer.Exit(1)
+
+
+def _ways_on(done: Restored) -> list[str]:
+    from contextlib import closing
+
+    from aegis.store.home import Home
+    from aegis.store.journal import Journal
+    from aegis.store.way_on import way_on
+
+    if not done.open_runs:
+        return []
+    with closing(Journal(Home(done.root).database)) as journal:
+        return [way_on(journal.run(run), f"AEGIS_HOME={done.root} ") for run in done.open_runs]
 
 
 def _verified(home: Any, done: Restored) -> list[dict[str, Any]]:

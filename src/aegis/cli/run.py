@@ -49,7 +49,7 @@ def run(
     ),
     out: Path | None = typer.Option(None, help="Where the result goes [results/RUN]."),
     resume: str | None = typer.Option(
-        None, metavar="RUN", help="Go on with an interrupted run instead of starting one."
+        None, metavar="RUN", help="Go on with an interrupted run, or latest, and start none."
     ),
     no_comparison: bool = typer.Option(
         False, "--no-comparison", help="Leave out each hospital alone and the pooled reference."

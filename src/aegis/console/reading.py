@@ -219,12 +219,14 @@ def status_of(stored: StoredRun) -> str:
             return state.status
         case Failed():
             return "failed"
-        case Idle():
-            return "stopped" if stored.command == "stop" else "waiting"
-        case states.Registration():
+        case Idle() if stored.command == "stop":
+            return "stopped"
+        case _ if stored.command == "pause":
+            return "paused"
+        case Idle() | states.Registration():
             return "waiting"
         case _:
-            return "paused" if stored.command == "pause" else "running"
+            return "running"
 
 
 def _line(journal: Journal, run: str) -> Line:

@@ -161,6 +161,7 @@ def _finish(
         {answer.hospital: answer.loss_sum for answer in scores},
         state.sealed,
         groups={a.hospital: a.groups for a in scores if a.groups is not None},
+        noise={a.hospital: a.noise_sd for a in scores if a.noise_sd > 0},
     )
     told = RunEnded(progress.run, state.status, state.reason, progress.round, number, digest)
     return ended, (*events, told)

@@ -42,6 +42,7 @@ from aegis.secagg import step as advanced
 from aegis.secagg.context import LEAST
 from aegis.secagg.sums import Advertising, Answers, Inner
 from aegis.states import (
+    CHECK_HOSPITALS,
     Broadcasting,
     Collecting,
     Failed,
@@ -219,8 +220,9 @@ def _again(study: Study, state: Sealing, reason: str, events: list[Event]) -> St
             why.setdefault(event.reason, event.hospital)
     said = "; ".join(f"{name}: {text}" for text, name in list(why.items())[:3])
     whole = f"the sealed sum of {where} failed: {reason}{f' ({said})' if said else ''}"
-    way_out = f"Check the hospitals named, then go on with: aegis run --resume {run}"
-    return Step(Failed(run, whole, way_out, progress), (*events, closing.aborted(run, whole)))
+    return Step(
+        Failed(run, whole, CHECK_HOSPITALS, progress), (*events, closing.aborted(run, whole))
+    )
 
 
 def _begun(

@@ -24,11 +24,7 @@ from aegis.messages import (
 from aegis.plan import Plan
 from aegis.plan.schedule import follows_noise_rule, schedule
 from aegis.privacy.dpgd import DpGdSchedule
-from aegis.states import (
-    Failed,
-    Progress,
-    State,
-)
+from aegis.states import CHECK_HOSPITALS, Failed, Progress, State
 from aegis.tasks.bounded import public_preparation
 from aegis.tasks.groups import Grouping, groupings
 from aegis.tasks.models import Model, network
@@ -135,5 +131,6 @@ def failed(
     reasons = "; ".join(f"{name}: {reason}" for name, reason in list(why.items())[:5])
     answered = "no hospital" if got == 0 else f"{got} hospital{'s' if got > 1 else ''}"
     reason = f"{answered} gave a usable answer in {where}, the quorum is {needed} ({reasons})"
-    way_out = f"Check the hospitals named, then go on with: aegis run --resume {run}"
-    return Step(Failed(run, reason, way_out, progress), (*events, closing.aborted(run, reason)))
+    return Step(
+        Failed(run, reason, CHECK_HOSPITALS, progress), (*events, closing.aborted(run, reason))
+    )

@@ -94,6 +94,8 @@ def fault_of_scores(
         return fault
     if answer.loss_sum is not None and not np.isfinite(answer.loss_sum):
         return "the summed loss is not finite"
+    if not 0 <= answer.noise_sd <= MOST_PATIENTS:
+        return f"it claims noise of {answer.noise_sd:g} patients in its counts"
     if (groups := answer.groups) is not None:
         if groups.shape != (group_counts,) or groups.dtype != np.int64:
             return f"the counts by group are not {group_counts} whole numbers"

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from aegis.errors import BadInput, RunAborted
 from aegis.evaluation.histogram import BINS, HALF, bins_of
-from aegis.evaluation.intervals import Interval, percentiles
+from aegis.evaluation.intervals import Interval, most_are_small, percentiles, strata
 from aegis.evaluation.ranked import auc, average_precision
 
 EACH = 500
@@ -216,6 +216,10 @@ def class_interval(
     if not there:
         return None
     cells = np.stack(there)
+    if over == "pooled":
+        cells = strata(cells)
+    elif most_are_small(cells):
+        return None
     rng = np.random.default_rng(seed)
     rows = cells.sum(axis=(1, 2))
     flat = cells.reshape(len(cells), -1)

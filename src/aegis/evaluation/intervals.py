@@ -1,9 +1,11 @@
 """How sure a figure is: bootstrap intervals from histograms, Wilson's for a share.
 
 Patients are drawn anew within each hospital, as many as it has, so that hospitals keep their weight
-(a stratified percentile bootstrap, Efron 1979). What a histogram knows of its patients is enough to
-do so without seeing one. Differences between two models are taken on the same patients, because
-patients that both get right or both get wrong say nothing about which is better.
+(a stratified percentile bootstrap, Efron 1979). Hospitals with hardly a row are drawn from
+together: within one of them there is nothing to draw, and the interval would be a point. What a
+histogram knows of its patients is enough to do so without seeing one. Differences between two
+models are taken on the same patients, because patients that both get right or both get wrong say
+nothing about which is better.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ Over: TypeAlias = Literal["pooled", "hospitals"]
 Interval: TypeAlias = tuple[float, float]
 
 DRAWN_AT_ONCE = 1_000_000
+LEAST_ROWS = 10  # of a hospital that patients are drawn within
 
 
 def interval(
@@ -33,29 +36,41 @@ def interval(
     level: float = 0.95,
     draws: int = 1000,
     seed: int = 0,
+    noise: Sequence[float] = (),
 ) -> Interval | None:
     """The interval of ``metric`` over hospitals' histograms, each (2, 1000), or their tableaus of
-    more classes.
+    more classes. ``noise`` is the standard deviation that each hospital added to its counts, if it
+    did: then they are two bins wide, and what is drawn is made as noisy. Of noisy tableaus there
+    is no interval.
 
     ``over`` takes the metric of all rows together (``pooled``) or the unweighted mean of the
     hospitals' own (``hospitals``; a hospital without the metric is left out). None where the metric
-    does not exist. Log-loss is no function of a histogram: asking for it is a ``BadInput``.
+    does not exist, and for such a mean where most hospitals have hardly a row. Log-loss is no
+    function of a histogram: asking for it is a ``BadInput``.
     """
     from aegis.evaluation.classes import class_interval, is_tableau
 
     if len(histograms) and is_tableau(histograms[0]):
+        if any(noise):
+            return None
         return class_interval(list(histograms), metric, over, level, draws, seed)
     if metric not in DECIDED + RANKED:
         raise BadInput(
             f"no interval of {metric}", f"there are intervals of {', '.join(DECIDED + RANKED)}"
         )
     stack = np.asarray(histograms, dtype=np.int64)
-    stack = stack[stack.sum(axis=(1, 2)) > 0]
+    there = stack.sum(axis=(1, 2)) > 0
+    stack = stack[there]
     if len(stack) == 0:
         return None
+    spread = np.asarray(noise)[there] if any(noise) else None
+    if over == "hospitals" and most_are_small(stack):
+        return None
+    if over == "pooled" and spread is None:
+        stack = strata(stack)
     rng = np.random.default_rng(seed)
-    if metric in DECIDED:
-        return percentiles(_decided(stack, metric, over, draws, rng), level)
+    if metric in DECIDED or spread is not None:
+        return percentiles(_decided(stack, metric, over, draws, rng, spread), level)
     if over == "pooled":
         return percentiles(_ranked(stack, metric, draws, rng), level)
     return percentiles(_mean([_ranked(one[None], metric, draws, rng) for one in stack]), level)
@@ -101,14 +116,39 @@ def wilson(successes: int, trials: int, level: float = 0.95) -> Interval:
     return float(low), float(high)
 
 
+def strata(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(H, ...) counts of hospitals, those of fewer than ``LEAST_ROWS`` rows added up to one."""
+    small = _rows(counts) < LEAST_ROWS
+    if small.sum() < 2:
+        return counts
+    return np.concatenate([counts[~small], counts[small].sum(axis=0, keepdims=True)])
+
+
+def most_are_small(counts: NDArray[np.int64]) -> bool:
+    return bool(2 * (_rows(counts) < LEAST_ROWS).sum() > len(counts))
+
+
+def _rows(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.asarray(counts.reshape(len(counts), -1).sum(axis=1))
+
+
 def _decided(
-    stack: NDArray[np.int64], metric: str, over: Over, draws: int, rng: np.random.Generator
+    stack: NDArray[np.int64],
+    metric: str,
+    over: Over,
+    draws: int,
+    rng: np.random.Generator,
+    spread: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
-    """(draws,) A decision knows four kinds of patient, so four counts a hospital are drawn."""
+    """(draws,) A decision knows four kinds of patient, so four counts a hospital are drawn; with
+    noise of ``spread`` (hospitals,) they keep their sum, as the released ones do."""
     kinds = np.stack([stack[..., :HALF].sum(-1), stack[..., HALF:].sum(-1)], axis=-1)
     kinds = kinds.reshape(len(stack), 4)
     rows = kinds.sum(axis=1)
     drawn = rng.multinomial(rows, kinds / rows[:, None], size=(draws, len(stack)))
+    if spread is not None:
+        added = rng.normal(size=drawn.shape) * spread[:, None]
+        drawn = np.maximum(drawn + added - added.mean(axis=-1, keepdims=True), 0)
     drawn = drawn.reshape(draws, len(stack), 2, 2)
     if over == "pooled":
         return values(drawn.sum(axis=1), metric, half=1)

@@ -218,7 +218,9 @@ def recorded(path: Path) -> tuple[list[Row], dict[tuple[str, int, str], str]]:
             payloads = db.execute("SELECT run, round, purpose, payload FROM payloads").fetchall()
         finally:
             db.close()
+        return rows, {
+            (run, at, why): hashlib.sha256(bytes(payload)).hexdigest()
+            for run, at, why, payload in payloads
+        }
     except (sqlite3.Error, TypeError, ValueError) as error:
         raise DataError(f"{path} cannot be read as a privacy ledger ({error})") from error
-    digests = {(run, at, why): hashlib.sha256(bytes(p)).hexdigest() for run, at, why, p in payloads}
-    return rows, digests

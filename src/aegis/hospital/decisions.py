@@ -102,9 +102,9 @@ class Decisions:
                     return f"{MOST_WAITING} plans wait for a person at this hospital already"
                 row = (sha256, plan.to_json(), _now(), "pending", "", "", "", 0)
                 self._db.execute("INSERT INTO proposals VALUES (?,?,?,?,?,?,?,?)", row)
-                return _waits(name)
+                return self._waits(name)
             if found.status == "pending":
-                return _waits(name)
+                return self._waits(name)
             if found.status == "refused":
                 return f"{found.by} at this hospital refused the plan {name}: {found.reason}"
             if len(found.begun) >= found.runs:
@@ -208,7 +208,7 @@ class Decisions:
             if len(found) != 1:
                 raise BadInput(
                     f"{'no proposal' if not found else f'{len(found)} proposals'} {prefix}",
-                    way_out="See: aegis hospital approve --list",
+                    way_out=f"See: aegis hospital approve --hospital {self._hospital}",
                 )
             sha256 = found[0][0]
             before = self._find(sha256)
@@ -250,19 +250,24 @@ class Decisions:
             except sqlite3.Error as error:
                 raise self._unusable(error) from error
 
+    @property
+    def _hospital(self) -> str:
+        """Its name as a command takes it: that of the folder among the hospitals of one home."""
+        folder = self.path.absolute().parent
+        return folder.name if folder.parent.name == "hospitals" else "NAME"
+
+    def _waits(self, name: str) -> str:
+        return (
+            f"the plan {name} waits for a person's approval at this hospital "
+            f"(aegis hospital approve {name} --hospital {self._hospital} --by PERSON)"
+        )
+
     def _unusable(self, error: Exception) -> DataError:
         return DataError(
             f"{self.path} cannot be used for this hospital's decisions ({error})",
             "what was decided must be on disk before it counts",
             "Check the disk, or restore the file from a backup",
         )
-
-
-def _waits(name: str) -> str:
-    return (
-        f"the plan {name} waits for a person's approval at this hospital "
-        f"(aegis hospital approve {name})"
-    )
 
 
 def _now() -> str:

@@ -27,6 +27,7 @@ from aegis.tasks.models import network
 
 _SLACK = 1 + 1e-9
 _ENDED, _PLAN = "ended", "plan"
+_PREPARATIONS = 8  # judged and remembered
 
 
 class Gate:
@@ -197,6 +198,8 @@ class Gate:
         text = request.preparation
         at = request.plan_sha256, text
         if at not in self._prepared:
+            while len(self._prepared) >= _PREPARATIONS:  # whoever asks may send many
+                self._prepared.pop(next(iter(self._prepared)))
             self._prepared[at] = self._inputs(plan, text)
         fault, size = self._prepared[at]
         if fault is not None:
@@ -240,6 +243,12 @@ class Gate:
         features = len(public_preparation(self._site.schema, True).features)
         found = schedule(plan, request.total_examples, request.hospitals, features)
         return found.rounds, found.learning_rate
+
+    def left(self, plan: Plan, request: Evaluate) -> int:
+        """How many rounds the plan still has after this question; none where it asks about groups
+        of patients, as the last one does."""
+        rounds = plan.federated.num_rounds or self._recalled_rounds(plan, request.run)
+        return 0 if request.groups else max(0, rounds - request.round)
 
     def _recalled_rounds(self, plan: Plan, run: str) -> int:
         """Where the noise rule decides, it needs the counts that came with the training."""

@@ -212,7 +212,7 @@ def _fault_of_vector(what: str, vector: Any) -> str | None:
     return None
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def fault_of_preparation(schema: Schema, text: str) -> str | None:
     """Why this preparation does not belong to a table of this kind, or nothing."""
     try:

@@ -16,7 +16,7 @@ import numpy as np
 
 from aegis.errors import DataError
 from aegis.hospital.grouping import Counting
-from aegis.hospital.mechanisms import TRAIN, charged, protected
+from aegis.hospital.mechanisms import STATISTICS, TRAIN, charged, protected
 from aegis.hospital.private import noisy_gradient, noisy_statistics
 from aegis.hospital.release import Account
 from aegis.hospital.site import Designs, Memory, Site
@@ -149,7 +149,7 @@ class Learning:
             return Tally(request.run, request.round, self._site.name, sums, len(rows))
 
         return account.release(
-            request.run, request.round, "statistics", self._site.name, event, agreed.budget, compute
+            request.run, request.round, STATISTICS, self._site.name, event, agreed.budget, compute
         )
 
     def _private_step(self, agreed: Agreed, request: Train, account: Account) -> Reply:
@@ -176,7 +176,7 @@ class Learning:
 
         event = planned.round_event
         return account.release(
-            request.run, request.round, "train", self._site.name, event, agreed.budget, compute
+            request.run, request.round, TRAIN, self._site.name, event, agreed.budget, compute
         )
 
     def update(self, work: Work, trained: Trained, account: Account | None) -> Reply:

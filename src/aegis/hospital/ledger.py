@@ -31,7 +31,6 @@ from aegis.privacy.accounting import (
     epsilon_pld,
     event_from_json,
     event_json,
-    renyi,
 )
 from aegis.privacy.filters import Cap, enforced_epsilon
 
@@ -62,8 +61,10 @@ class Exhausted:
 
 @dataclass(frozen=True)
 class Spent:
-    """Epsilons at ``delta``: ``rdp`` is what the hospital enforces, ``pld`` the figure to show."""
+    """Epsilons at ``delta``: ``enforced`` as the hospital counts (``privacy.filters``), ``rdp`` by
+    Renyi alone, ``pld`` the figure to show."""
 
+    enforced: float
     rdp: float
     pld: float
     delta: float
@@ -137,10 +138,9 @@ class Ledger:
                         "a reservation cannot be changed",
                     )
                 return Reservation(run, round, purpose, event, repeated=True)
-            curve = composed(self.events())
-            if not cap.fits(curve + renyi(event)):
-                after = cap.spent(curve + renyi(event))
-                return _exhausted("these data have", cap.spent(curve), after, cap)
+            ever = self.events()
+            if not cap.holds([*ever, event]):
+                return _exhausted("these data have", cap.cost(ever), cap.cost([*ever, event]), cap)
             if run_cap is not None:
                 own = self.events(run)
                 after = enforced_epsilon([*own, event], run_cap.delta)
@@ -204,7 +204,8 @@ class Ledger:
         anything to count."""
         events = self.events(run)
         rdp = epsilon_of_curve(composed(events), delta)
-        return Spent(rdp, epsilon_pld(events, delta), delta, len(events))
+        enforced = enforced_epsilon(events, delta)
+        return Spent(enforced, rdp, epsilon_pld(events, delta), delta, len(events))
 
     def head(self) -> Head:
         return self._chain.head()

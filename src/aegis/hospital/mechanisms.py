@@ -26,14 +26,14 @@ from aegis.plan.schedule import follows_noise_rule, noises_steps, noises_updates
 from aegis.privacy.accounting import Event, GaussianRelease, LaplaceRelease, PoissonGaussian
 from aegis.privacy.budget import Accountant, Action, Advice, Orchestrator
 from aegis.privacy.dpsgd import DpSgd, noise_multiplier_for
-from aegis.privacy.filters import Cap
+from aegis.privacy.filters import Cap, all_gaussian
 from aegis.privacy.local_update import LocalUpdate
 from aegis.privacy.noise import SystemNoise, off_grid
 from aegis.training.trainer import Trained
 
 Mechanism: TypeAlias = DpSgd | LocalUpdate
 
-TRAIN = "train"  # what a round's training is charged under
+TRAIN, STATISTICS = "train", "statistics"  # what rounds are charged under
 
 _SHOWN = 1 - 1e-6  # the figure that is shown is rounded up, and must be within the budget too
 _GRAVITY = (Action.CONTINUE, Action.WARNING, Action.CRITICAL, Action.INCREASE_NOISE, Action.HALT)
@@ -162,7 +162,9 @@ def _advised(
     advice = terms.watching(terms.budget, terms.accountant).advise(of_run, left, in_use)
     if advice.noise_multiplier is None:
         return advice
-    overall = terms.watching(cap, "rdp").advise(of_data, left, advice.noise_multiplier)
+    exactly = terms.accountant == "gdp" and all_gaussian(of_data)
+    watching = terms.watching(cap, "gdp" if exactly else "rdp")
+    overall = watching.advise(of_data, left, advice.noise_multiplier)
     if overall.noise_multiplier is None:  # these data have no room: the others go on without them
         return replace(overall, action=Action.EXCLUDE)
     return max(

@@ -179,6 +179,7 @@ class Node:
                 noise,
                 groups,
                 sealed=scoring.stage is not None,
+                left=self._gate.left(self._runs[scoring.request.run].plan, scoring.request),
             )
             return self._sealed(scoring.stage, released)
         except REFUSED as error:
@@ -219,9 +220,12 @@ class Node:
         if self.account is None:
             return Settled(request.run, request.round, self.name)
         run, ledger = request.run, self.account.ledger
-        events, head = tuple(map(event_json, ledger.events(run))), ledger.head()
+        events, scored = (
+            tuple(map(event_json, ledger.events(name))) for name in (run, scores_of(run))
+        )
+        head = ledger.head()
         self.account.settled(run, scores_of(run))
-        return Settled(run, request.round, self.name, events, head.rows, head.sha256)
+        return Settled(run, request.round, self.name, events, head.rows, head.sha256, scored)
 
     def _question(self, request: Statistics | Train | Evaluate) -> Work | Scoring | Reply:
         agreed = self._agreed(request)

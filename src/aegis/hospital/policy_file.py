@@ -28,7 +28,6 @@ DOMAIN = "aegis/policy/v1"
 MOST_BYTES = 64 * 1024
 _ABOUT = ("version", "hospital")
 _SIGNED = ("version", "hospital", "file_sha256", "policy_sha256", "signed", "key")
-_SIGN = "aegis hospital policy sign {path}"
 
 
 class Remembered(Protocol):
@@ -96,7 +95,7 @@ def parse_policy(data: bytes, source: str, hospital: str) -> Policy:
     if faults:
         raise DataError(
             f"{source}: {'; '.join(faults)}",
-            way_out=f"Correct it, then sign it: {_SIGN.format(path=source)}",
+            way_out=f"Correct it, then sign it: {_sign(hospital)}",
         )
     return policy
 
@@ -106,7 +105,8 @@ def read_policy(
 ) -> Policy:
     """The policy that counts at this hospital, whose own key is ``key``. ``DataError`` where there
     is none that can be trusted."""
-    return _verified(path, policy_bytes(path), _signature_bytes(path), hospital, key, remembered)
+    data, signature = policy_bytes(path, hospital), _signature_bytes(path, hospital)
+    return _verified(path, data, signature, hospital, key, remembered)
 
 
 def sign_policy(path: Path, hospital: str, key: SigningKey, now: datetime | None = None) -> Policy:
@@ -114,7 +114,7 @@ def sign_policy(path: Path, hospital: str, key: SigningKey, now: datetime | None
     sound policy of this hospital: nothing is signed then."""
     from aegis.store.home import write_whole
 
-    data = policy_bytes(path)
+    data = policy_bytes(path, hospital)
     policy = parse_policy(data, path.name, hospital)
     signed = (now or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="microseconds")
     about = Signature(
@@ -145,7 +145,8 @@ class PolicyFile:
 
     def current(self) -> Policy | Closed:
         try:
-            data, signature = policy_bytes(self.path), _signature_bytes(self.path)
+            data = policy_bytes(self.path, self.hospital)
+            signature = _signature_bytes(self.path, self.hospital)
             if self._last is not None and self._last[:2] == (data, signature):
                 return self._last[2]
             self._last = None
@@ -166,8 +167,8 @@ def _verified(
     key: PublicKey,
     remembered: Remembered | None,
 ) -> Policy:
-    signed = _signature(signature, signature_path(path))
-    again = f"If the change is yours, sign it: {_SIGN.format(path=path)}"
+    signed = _signature(signature, signature_path(path), hospital)
+    again = f"If the change is yours, sign it: {_sign(hospital, path)}"
     if signed.version != VERSION:
         raise DataError(
             f"the policy {path} was signed by version {signed.version!r} of this program's format",
@@ -216,7 +217,7 @@ def _verified(
     return policy
 
 
-def _signature(data: bytes, path: Path) -> Signature:
+def _signature(data: bytes, path: Path, hospital: str) -> Signature:
     try:
         if len(data) > MOST_BYTES:
             raise ValueError(f"{len(data)} bytes")
@@ -229,35 +230,43 @@ def _signature(data: bytes, path: Path) -> Signature:
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(
             f"{path} cannot be read as a signature ({error})",
-            way_out=f"Sign the policy: {_SIGN.format(path=path.with_suffix(''))}",
+            way_out=f"Sign the policy: {_sign(hospital, path)}",
         ) from error
     return made
 
 
-def _signature_bytes(path: Path) -> bytes:
+def _signature_bytes(path: Path, hospital: str) -> bytes:
     try:
         return signature_path(path).read_bytes()
     except FileNotFoundError as error:
         raise DataError(
             f"the policy {path} is not signed",
             "without its signature this hospital takes part in nothing",
-            f"Sign it: {_SIGN.format(path=path)}",
+            f"Sign it: {_sign(hospital, path)}",
         ) from error
     except OSError as error:
         raise DataError(f"{signature_path(path)} cannot be read ({error.strerror})") from error
 
 
-def policy_bytes(path: Path) -> bytes:
+def policy_bytes(path: Path, hospital: str) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
         raise DataError(
             f"there is no policy at {path}",
             "without one this hospital takes part in nothing",
-            f"Write one (config/policy.toml is a sample), then: {_SIGN.format(path=path)}",
+            f"Write one (config/policy.toml is a sample), then: {_sign(hospital, path)}",
         ) from error
     except OSError as error:
         raise DataError(f"the policy {path} cannot be read ({error.strerror})") from error
+
+
+def _sign(hospital: str, path: Path | None = None) -> str:
+    """The command; with ``--home`` where the file lies elsewhere than a hospital's files do."""
+    command = f"aegis hospital policy sign --hospital {hospital}"
+    if path is None or path.absolute().parent.parts[-2:] == ("hospitals", hospital):
+        return command
+    return f"{command} --home {path.parent}"
 
 
 def _unknown(name: str, known: Mapping[str, Any]) -> str:

@@ -8,10 +8,15 @@
     withheld   nothing
 
 One held-out record stands in one of the four counts, so adding or removing it changes them by one:
-sensitivity 1. Noisy counts are rounded and cut off at nought afterwards, which costs no privacy.
+sensitivity 1. Noisy counts are made whole afterwards, which costs no privacy: those of the test
+rows to add up to how many there are, which the hospital told when it enrolled; others are cut off
+at nought.
 Of more than two classes it stands in one count of its class and in one total: sensitivity the root
 of 2. What all classes come to is then brought to the totals, which carry the least noise, so that
 cutting off at nought makes no patients out of empty classes.
+
+Training goes first: as long as rounds are left, noisy scores that the rest of the training would
+lack are not given. A model that was not scored is worth more than one that was not finished.
 """
 
 from __future__ import annotations
@@ -27,6 +32,7 @@ from aegis.errors import DataError
 from aegis.evaluation.classes import examples_of, from_judged, is_tableau, judged
 from aegis.evaluation.histogram import BINS, HALF, WIDEST
 from aegis.hospital.grouping import Grouped, noisy_groups, scores_of
+from aegis.hospital.mechanisms import TRAIN
 from aegis.hospital.policy import Policy
 from aegis.hospital.release import Account, fault_of_target
 from aegis.messages import Evaluate, Refusal, Reply, Scores
@@ -55,9 +61,11 @@ def released_scores(
     noise: Noise,
     groups: Grouped | None = None,
     sealed: bool = False,
+    left: int = 0,
 ) -> Reply:
     """The reply to a request for scores, from the exact histogram (2, bins) or tableau, and the
-    exact counts by group where they were asked for. ``sealed``: it leaves inside a sealed sum."""
+    exact counts by group where they were asked for. ``sealed``: it leaves inside a sealed sum.
+    ``left`` is how many rounds of training are planned after this."""
     run, round = request.run, request.round
     if policy.scores == "withheld":
         return Refusal(run, round, hospital, "withheld by this hospital's policy")
@@ -82,13 +90,19 @@ def released_scores(
     def compute() -> Reply:
         if is_tableau(histogram):
             tableau = from_judged(_noisy_classes(judged(histogram), sigma, noise))
-            return Scores(run, round, hospital, tableau, None, examples_of(tableau))
+            spread = math.sqrt(2) * sigma
+            return Scores(
+                run, round, hospital, tableau, None, examples_of(tableau), noise_sd=spread
+            )
         exact = np.add.reduceat(histogram, [0, HALF], axis=1).astype(float)
         noisy = exact + off_grid(noise(sigma, 4)).reshape(2, 2)
-        counts = np.maximum(np.rint(noisy), 0).astype(np.int64)
+        if request.part == "test":
+            counts = _adding_up(noisy.ravel(), examples).reshape(2, 2)
+        else:
+            counts = np.maximum(np.rint(noisy), 0).astype(np.int64)
         coarse = np.zeros((2, BINS), dtype=np.int64)
         coarse[:, HALF - 1], coarse[:, HALF] = counts[:, 0], counts[:, 1]
-        return Scores(run, round, hospital, coarse, None, int(counts.sum()))
+        return Scores(run, round, hospital, coarse, None, int(counts.sum()), noise_sd=sigma)
 
     def grouped(reply: Reply) -> Reply:
         if groups is None or not isinstance(reply, Scores):
@@ -102,12 +116,26 @@ def released_scores(
     if kept is not None:
         return grouped(kept)
     event = GaussianRelease(sigma)
+    if not _room_beside_training(account, run, round, left, event):
+        reason = "what these data may still spend is kept for the rounds that are left"
+        return Refusal(run, round, hospital, reason)
     refusal = account.refused(own, round, request.part, hospital, event, budget)
     if refusal is not None:
         return Refusal(run, round, hospital, refusal.reason)
     reply = compute()
     account.store(request.part, reply, run=own)
     return grouped(reply)
+
+
+def _room_beside_training(
+    account: Account, run: str, round: int, left: int, event: GaussianRelease
+) -> bool:
+    """Whether the cap holds these scores, ``left`` more rounds that cost what this one did, and the
+    scores of the final model."""
+    trained = account.ledger.reserved(run, round, TRAIN) if left > 0 else None
+    if trained is None:
+        return True
+    return account.cap.holds([*account.ledger.events(), event, *[trained] * left, event])
 
 
 def _noisy_classes(cells: NDArray[np.int64], sigma: float, noise: Noise) -> NDArray[np.int64]:

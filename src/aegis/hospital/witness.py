@@ -28,13 +28,17 @@ from aegis.store.checkpoint import Checkpoint, read
 from aegis.store.merkle import consistent, included, leaf_hash
 from aegis.store.note import Verifier, cosigned, key_name, line
 
+_COLUMNS = "PRAGMA table_info(seen)"
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The largest checkpoint cosigned so far, as size and root."""
+    """The largest checkpoint cosigned so far, as size and root, and when it was cosigned last, in
+    seconds since 1970."""
 
     size: int
     root: bytes
+    signed_s: int = 0
 
 
 class Sightings(Protocol):
@@ -68,8 +72,10 @@ class SqliteSightings:
             self._db = opened(path, synced=synced)
             self._db.execute(
                 "CREATE TABLE IF NOT EXISTS seen (witness TEXT, origin TEXT, size INTEGER,"
-                " root BLOB, PRIMARY KEY (witness, origin))"
+                " root BLOB, signed_s INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (witness, origin))"
             )
+            if all(name != "signed_s" for _, name, *_ in self._db.execute(_COLUMNS)):
+                self._db.execute("ALTER TABLE seen ADD COLUMN signed_s INTEGER NOT NULL DEFAULT 0")
         except (OSError, sqlite3.Error) as error:
             raise DataError(
                 f"{path} cannot be opened ({error})", "a witness must remember"
@@ -77,18 +83,22 @@ class SqliteSightings:
 
     def last(self, witness: str, origin: str) -> Seen | None:
         row = self._db.execute(
-            "SELECT size, root FROM seen WHERE witness=? AND origin=?", (witness, origin)
+            "SELECT size, root, signed_s FROM seen WHERE witness=? AND origin=?", (witness, origin)
         ).fetchone()
-        return None if row is None else Seen(int(row[0]), bytes(row[1]))
+        return None if row is None else Seen(int(row[0]), bytes(row[1]), int(row[2]))
 
     def all(self, origin: str) -> dict[str, Seen]:
         """What every witness in this file has seen of one log."""
-        found = self._db.execute("SELECT witness, size, root FROM seen WHERE origin=?", (origin,))
-        return {witness: Seen(int(size), bytes(root)) for witness, size, root in found}
+        found = self._db.execute(
+            "SELECT witness, size, root, signed_s FROM seen WHERE origin=?", (origin,)
+        )
+        return {witness: Seen(int(size), bytes(root), int(at)) for witness, size, root, at in found}
 
     def keep(self, witness: str, origin: str, seen: Seen) -> None:
         self._db.execute(
-            "INSERT OR REPLACE INTO seen VALUES (?,?,?,?)", (witness, origin, seen.size, seen.root)
+            "INSERT OR REPLACE INTO seen (witness, origin, size, root, signed_s) VALUES"
+            " (?,?,?,?,?)",
+            (witness, origin, seen.size, seen.root, seen.signed_s),
         )
 
     @contextmanager
@@ -111,7 +121,7 @@ class SqliteSightings:
 
 class LogWitness:
     """``coordinator`` is the key pinned when this hospital joined; ``clock`` gives seconds since
-    1970. Where the clock goes back, as after a leap second, the witness's time stands still."""
+    1970. Where the clock goes back, as after a leap second, the time of a log stands still."""
 
     def __init__(
         self,
@@ -126,7 +136,6 @@ class LogWitness:
         self._name = key_name(hospital)
         self._sightings = sightings or VolatileSightings()
         self._models: dict[str, tuple[int, str]] = {}
-        self._signed_s = 0
 
     def cosign(self, request: Witness) -> Cosigned:
         """Raises ``CheckFailed`` where the checkpoint is not the coordinator's, or does not
@@ -142,12 +151,13 @@ class LogWitness:
             return Cosigned(request.run, request.round, self.hospital, "", seen.size)
         self._compare(seen, now, request)
         model = self._closed(now, request)
-        if seen is None or now.size > seen.size:
-            self._sightings.keep(self._name, now.origin, Seen(now.size, now.root))
+        at = max(0 if seen is None else seen.signed_s, int(self._clock()))
+        cosigning = Seen(now.size, now.root, at)
+        if cosigning != seen:
+            self._sightings.keep(self._name, now.origin, cosigning)
         if model is not None:
             self._models[request.run] = model
-        self._signed_s = max(self._signed_s, int(self._clock()))
-        signature = cosigned(note.text, self._name, self._key, self._signed_s)
+        signature = cosigned(note.text, self._name, self._key, at)
         return Cosigned(request.run, request.round, self.hospital, line(signature), now.size)
 
     def check_model(self, run: str, round: int, sha256: str) -> None:

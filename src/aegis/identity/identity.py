@@ -75,6 +75,11 @@ class PublicIdentity:
         """Of both keys and the name together; what two people read to each other."""
         return grouped(hashlib.sha256(b"aegis/identity/v1" + canonical(self.as_json())).digest())
 
+    @property
+    def log_key(self) -> str:
+        """The fingerprint of the signing key alone, under which it stands in audit logs."""
+        return self.signing.fingerprint
+
     def as_json(self) -> dict[str, str]:
         return {"name": self.name, "signing": self.signing.hex, "sealing": self.sealing.text}
 

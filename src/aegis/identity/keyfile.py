@@ -166,12 +166,12 @@ class Keys:
     def read(self, name: str, passphrase: str | None = None) -> Identity:
         """Raises ``BadInput`` for a file that is missing, locked or open to others, ``DataError``
         for one that is damaged."""
-        document = self._document(name)
+        document, file = self._document(name), f"the key file {self.path(name)}"
         try:
-            signing = pkcs8.read(document["signing"], passphrase)
-            curve = pkcs8.read(document["sealing"], passphrase)
+            signing = pkcs8.read(document["signing"], passphrase, file)
+            curve = pkcs8.read(document["sealing"], passphrase, file)
             locked = document.get("lattice")
-            lattice = None if locked is None else pkcs8.read(locked, passphrase)
+            lattice = None if locked is None else pkcs8.read(locked, passphrase, file)
             rotations = tuple(Rotation.from_json(one) for one in document["rotations"])
         except (KeyError, TypeError, AttributeError) as error:
             raise self._damaged(name, f"without {error}") from error
@@ -198,6 +198,7 @@ class Keys:
         return {
             "name": name,
             "fingerprint": public.fingerprint,
+            "log_key": public.log_key,
             "signing": public.signing.hex,
             "sealing": public.sealing.kind,
             "created": document.get("created"),

@@ -22,6 +22,8 @@ from aegis.errors import BadInput, DataError
 
 Private: TypeAlias = Ed25519PrivateKey | X25519PrivateKey | MLKEM768PrivateKey
 
+_UNLOCK = "Set AEGIS_KEY_PASSPHRASE, or name a file that holds it: --passphrase-file"
+
 N, R, P = 2**14, 8, 5
 _SEQUENCE, _INTEGER, _OCTETS, _NAME = 0x30, 0x02, 0x04, 0x06
 _PBES2 = bytes.fromhex("2a864886f70d01050d")  # 1.2.840.113549.1.5.13
@@ -41,20 +43,22 @@ def write(key: Private, passphrase: str | None = None) -> str:
     return _pem("ENCRYPTED PRIVATE KEY", _locked(plain, passphrase.encode()))
 
 
-def read(pem: str, passphrase: str | None = None) -> Private:
+def read(pem: str, passphrase: str | None = None, file: str = "the key file") -> Private:
     """Raises ``BadInput`` for a passphrase that is missing or wrong, ``DataError`` for no key."""
     locked = "ENCRYPTED PRIVATE KEY" in pem
     if locked and passphrase is None:
-        raise BadInput("the key file is locked", "its passphrase", "Set AEGIS_KEY_PASSPHRASE")
+        raise BadInput(f"{file} is locked", "its passphrase opens it", _UNLOCK)
     secret = passphrase.encode() if locked and passphrase is not None else None
     try:
         key = serialization.load_pem_private_key(pem.encode(), secret)
     except (ValueError, TypeError) as error:
         if locked:
-            raise BadInput("the passphrase does not open the key file") from error
-        raise DataError("the key file holds no private key", way_out="Restore it") from error
+            raise BadInput(
+                f"the passphrase does not open {file}", "the one it was locked with", _UNLOCK
+            ) from error
+        raise DataError(f"{file} holds no private key", way_out="Restore it") from error
     if not isinstance(key, Private):
-        raise DataError(f"the key file holds a {type(key).__name__}", "Ed25519, X25519 or ML-KEM")
+        raise DataError(f"{file} holds a {type(key).__name__}", "Ed25519, X25519 or ML-KEM")
     return key
 
 

@@ -49,8 +49,8 @@ class Settle:
 @dataclass(frozen=True, slots=True)
 class Settled:
     """``events`` are the run's charges as canonical JSON (``privacy.accounting.event_json``): they
-    follow from the plan, not from a row. ``rows`` and ``sha256`` are the ledger's head, for the
-    audit log; empty where the plan needs no ledger."""
+    follow from the plan, not from a row; ``scores`` are those of noisy scores. ``rows`` and
+    ``sha256`` are the ledger's head, for the audit log; empty where the plan needs no ledger."""
 
     run: str
     round: int
@@ -58,3 +58,4 @@ class Settled:
     events: tuple[str, ...] = ()
     rows: int = 0
     sha256: str = ""
+    scores: tuple[str, ...] = ()

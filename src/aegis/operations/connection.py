@@ -213,7 +213,7 @@ def _answer(place: Place, clock: Callable[[], float]) -> Iterator[Check]:
         "Versions",
         same,
         f"{__version__} here, {version} there",
-        "" if same else f"Install the coordinator's: pip install aegis-fl=={version}",
+        "" if same else f"Install the coordinator's version, {version}",
     )
     yield _clock(theirs, begun, ended)
 

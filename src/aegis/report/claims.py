@@ -21,7 +21,7 @@ from aegis.report.fairness_page import verdict_tag
 from aegis.report.gains import gains, measure, own_together
 from aegis.report.provenance import sureness
 from aegis.report.usefulness_page import PerHundred
-from aegis.report.verdict import right_answers, test_patients
+from aegis.report.verdict import noise_line, right_answers, test_patients
 from aegis.report.wording import (
     FEWER,
     NBSP,
@@ -67,6 +67,8 @@ def how_sure(result: Mapping[str, Any]) -> tuple[Claim, ...]:
             "overall",
         )
     ]
+    if noised := noise_line(result):
+        found.append(Claim(noised, "All figures", "/technical", "overall"))
     together = own_together(result)
     if together is not None:
         right, total = together

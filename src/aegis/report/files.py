@@ -47,8 +47,14 @@ def write_files(document: dict[str, Any], plan: Plan, folder: Path) -> None:
         stored = json.dumps({**told, **fairness}, indent=1, allow_nan=False).encode()
         files["fairness"] = _write(folder / "fairness.json", stored)
     files["report"] = str(folder / "report.html")
-    files["result"] = str(folder / "result.json")
     _write(folder / "report.html", html_report(document).encode())
+    write_result(document, folder)
+
+
+def write_result(document: dict[str, Any], folder: Path) -> None:
+    """Write the result alone: what every other file is made from, and what a report reads."""
+    document.setdefault("files", {})["result"] = str(folder / "result.json")
+    folder.mkdir(parents=True, exist_ok=True)
     _write(folder / "result.json", json.dumps(document, indent=1, allow_nan=False).encode())
 
 

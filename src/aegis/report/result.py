@@ -42,9 +42,10 @@ def result_of(
     transport: str,
     model_sha256: str,
     releases: Mapping[str, Sequence[Event]],
+    scored: Mapping[str, Sequence[Event]] | None = None,
 ) -> dict[str, Any]:
     """``records`` are the run's stored events, oldest first; ``releases`` what each hospital was
-    charged for in this run."""
+    charged for in this run, and ``scored`` what real hospitals were for noisy scores."""
     plan, progress = study.plan, final.progress
     names = [h.hospital for h in progress.hospitals if h.hospital in final.histograms]
     own = [final.histograms[name] for name in names]
@@ -53,6 +54,7 @@ def result_of(
     if final.sealed is not None and final.sealed.histogram is not None:
         histograms.append(final.sealed.histogram)
         losses.append(final.sealed.loss_sum)
+    noise = [final.noise.get(name, 0.0) for name in names] + [0.0] * (len(histograms) - len(own))
     together = summed_metrics(histograms, losses, plan.model.num_classes)
     spent = spent_by(releases, plan.privacy.delta) if plan.privacy.enabled else {}
     hospitals: list[dict[str, Any]] = [
@@ -93,13 +95,16 @@ def result_of(
         "global": {
             **together,
             "ci95": {
-                name: interval(histograms, name)
+                name: interval(histograms, name, noise=noise)
                 for name in (INTERVALS if plan.model.num_classes == 2 else DRAWN)
                 if together.get(name) is not None
             },
+            "noise_sd": float(np.linalg.norm(noise)),
         },
         "global_reason": None if histograms else "no hospital released scores of the final model",
-        "mean_hospitals": _mean_over_hospitals(own, [h["global"] for h in hospitals]),
+        "mean_hospitals": _mean_over_hospitals(
+            own, [h["global"] for h in hospitals], noise[: len(own)]
+        ),
         "pooled": None,
         "mean_local": None,
         "hospitals": hospitals,
@@ -109,7 +114,7 @@ def result_of(
         **usefulness(final),
         **classes_of(histograms, study.schema.classes),
         **imbalance(histograms, class_names(plan, study.schema), together),
-        "privacy": privacy_of(plan, releases),
+        "privacy": privacy_of(plan, releases, scored),
         "audit_log": None,
         "audit_log_reason": "no log was kept of this run",
     }
@@ -152,12 +157,12 @@ def mean_metrics(found: Sequence[dict[str, Any] | None]) -> dict[str, float | No
 
 
 def _mean_over_hospitals(
-    histograms: Sequence[Any], found: Sequence[dict[str, Any] | None]
+    histograms: Sequence[Any], found: Sequence[dict[str, Any] | None], noise: Sequence[float]
 ) -> dict[str, Any]:
     means: dict[str, Any] = dict(mean_metrics(found))
     if not histograms:
         return means
-    means["ci95"] = {"accuracy": interval(histograms, "accuracy", over="hospitals")}
+    means["ci95"] = {"accuracy": interval(histograms, "accuracy", over="hospitals", noise=noise)}
     return means
 
 

@@ -186,6 +186,7 @@ def _privacy(result: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _beyond(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What is said beyond accuracy, where the result holds it."""
     found = (
+        ("Noise in the scores", verdict.noise_line(result)),
         ("Mind", verdict.imbalance_line(result)),
         ("Benefit", benefit_sentence(result)),
         ("Left out of training", outside_sentence(result)),

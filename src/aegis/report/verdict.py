@@ -129,13 +129,30 @@ def explanation(result: Mapping[str, Any]) -> list[str]:
 
 
 def right_answers(metrics: Any) -> str:
-    """``207 of 254``; ``about`` where counts were not exact."""
+    """``207 of 254``; ``about`` where counts were not exact, or noised."""
     share, n = number(mapping(metrics).get("accuracy")), number(mapping(metrics).get("examples"))
     if share is None or not n:
         return ""
     count = share * n
-    word = "" if abs(count - round(count)) < 1e-6 * n else "about "
-    return f"{word}{round(count):,} of {round(n):,}"
+    exact = abs(count - round(count)) < 1e-6 * n and not noise_in(metrics)
+    return f"{'' if exact else 'about '}{round(count):,} of {round(n):,}"
+
+
+def noise_in(metrics: Any) -> float:
+    """The standard deviation of the noise in each count, in patients; 0 where there is none."""
+    return number(mapping(metrics).get("noise_sd")) or 0.0
+
+
+def noise_line(result: Mapping[str, Any]) -> str:
+    """Where hospitals gave noised counts of right answers; empty where they did not."""
+    spread = noise_in(result.get("global"))
+    if not spread:
+        return ""
+    return (
+        "The hospitals added noise to these counts, for the privacy of the patients that were "
+        f"tested: in each count about {counted(max(1, round(spread)), 'patient')} (standard "
+        "deviation). The interval allows for it."
+    )
 
 
 def figures(result: Mapping[str, Any]) -> list[Figure]:
@@ -166,7 +183,7 @@ def _right(result: Mapping[str, Any]) -> str:
     )
     return (
         f"It was right for {right_answers(result.get('global'))} patients that it was not trained "
-        f"on ({percent(overall.value)}, {sure})."
+        f"on ({percent(overall.value)}, {sure}). {noise_line(result)}".rstrip()
     )
 
 

@@ -12,12 +12,14 @@ from typing import Any
 
 from aegis.errors import RunAborted
 from aegis.hospital.ledger import Ledger
-from aegis.hospital.mechanisms import TRAIN
+from aegis.hospital.mechanisms import STATISTICS, TRAIN
 from aegis.hospital.policy import ANY, Policy
 from aegis.hospital.release import Account, rows_sha256
 from aegis.hospital.site import Site
 from aegis.plan import Plan
+from aegis.plan.schedule import follows_noise_rule
 from aegis.privacy.filters import Cap
+from aegis.states import Sealing, State
 
 # A simulated hospital's own cap is counted by Renyi, which states more than the run's exact budget.
 LOOSER = 2.0
@@ -47,20 +49,28 @@ def simulated_account(site: Site, plan: Plan, folder: Path) -> Account:
 
 
 def check_charges(
-    run: str, events: Iterable[Mapping[str, Any]], accounts: Mapping[str, Account]
+    run: str,
+    plan: Plan,
+    state: State,
+    events: Iterable[Mapping[str, Any]],
+    accounts: Mapping[str, Account],
 ) -> None:
-    """Raises ``RunAborted`` where a hospital counted in a round, by the run's events, and its
-    ledger has no charge for it: then it would count too little from there on."""
-    counted = {
-        (event["round"], name)
-        for event in events
-        if event["event"] == "RoundAggregated"
-        for name in event["hospitals"]
-    }
-    for round, name in sorted(counted):
-        if name in accounts and accounts[name].ledger.reserved(run, round, TRAIN) is None:
+    """Raises ``RunAborted`` where a hospital counted in a round or in the noised statistics, by the
+    run's state and events, and its ledger has no charge for it: then it would tell too little."""
+    inner = state.of if isinstance(state, Sealing) else state
+    progress = getattr(inner, "progress", None)
+    begun = () if progress is None else progress.hospitals
+    counted: set[tuple[int, str, str]] = set()
+    for event in events:
+        if event["event"] == "StatisticsReleased" and follows_noise_rule(plan):
+            counted |= {(0, STATISTICS, one.hospital) for one in begun}
+        elif event["event"] == "RoundAggregated":
+            counted |= {(event["round"], TRAIN, name) for name in event["hospitals"]}
+    for round, purpose, name in sorted(counted):
+        if name in accounts and accounts[name].ledger.reserved(run, round, purpose) is None:
+            what = f"round {round}" if round else "the statistics"
             raise RunAborted(
-                f"the ledger of {name} has no charge for round {round}, which the run {run} has",
+                f"the ledger of {name} has no charge for {what}, which the run {run} has",
                 "a power cut can take the last charges of simulated hospitals",
                 "Begin the run anew",
             )

@@ -24,7 +24,6 @@ from aegis.hospital.release import Account, site_sha256
 from aegis.hospital.site import Site
 from aegis.plan import Plan
 from aegis.plan.own_data import positive
-from aegis.privacy.accounting import composed
 from aegis.privacy.filters import Cap
 from aegis.report.answers import DELTA, EPSILON, answered_document, check_price
 from aegis.simulation.accounts import PUBLIC
@@ -98,7 +97,7 @@ def _hospital(
     if account is not None:
         events, cap = account.ledger.events(), account.cap
         row["charged"] = epsilon if len(events) > before else 0.0
-        row["spent"] = cap.spent(composed(events))
+        row["spent"] = cap.cost(events)
         row["cap"] = cap.epsilon
     return row
 

@@ -15,7 +15,7 @@ from aegis.hospital.node import Node
 from aegis.hospital.site import Memory, SqliteMemory, VolatileMemory
 from aegis.messages import Invite
 from aegis.plan import Plan
-from aegis.report.files import write_files
+from aegis.report.files import write_files, write_result
 from aegis.simulation.accounts import check_charges
 from aegis.simulation.audit_trail import AuditTrail
 from aegis.simulation.document import Finished, as_used, document
@@ -111,11 +111,12 @@ class Going:
                 name: node.account for name, node in nodes.items() if node.account is not None
             }
             final = state
+            if not isinstance(state, Idle):
+                events = (fields for _, _, fields in self.journal.events(self.name))
+                check_charges(self.name, study.plan, state, events, accounts)
             if not isinstance(final, Terminated):
                 if not isinstance(state, Idle):
                     self._readmit(nodes)
-                    events = (fields for _, _, fields in self.journal.events(self.name))
-                    check_charges(self.name, events, accounts)
                 road = self.road(study.plan, nodes) if self.road else StackedHospitals(nodes)
                 final = federate(
                     study,
@@ -126,6 +127,7 @@ class Going:
                     resume_from=state,
                     start=start,
                     stages_last=False,
+                    again=f"go on with: aegis run --resume {self.name}",
                 )
             releases = {name: a.ledger.events(self.name) for name, a in accounts.items()}
             heads = {name: a.ledger.head() for name, a in accounts.items()}
@@ -161,6 +163,8 @@ class Going:
         out = Path(self.options.out) if self.options.out else self.home.results(self.name)
         if self.options.files:
             write_files(found, study.plan, out)
+        else:
+            write_result(found, out)
         trail.seal(out / "result.json")
         return RunResult(found)
 

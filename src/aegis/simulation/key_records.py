@@ -6,6 +6,8 @@ not change while a run is not finished.
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from aegis.errors import BadInput
 from aegis.events import ConfigChanged
 from aegis.identity.membership import Membership
@@ -15,6 +17,7 @@ from aegis.store.handing_over import COORDINATOR, coordinator_key
 from aegis.store.home import Home
 from aegis.store.journal import Journal
 from aegis.store.outcome import enter_own
+from aegis.store.way_on import way_on
 
 
 def open_runs(home: Home) -> list[str]:
@@ -37,10 +40,12 @@ def check_nothing_runs(home: Home, name: str) -> None:
     if name != COORDINATOR:
         return
     if waiting := open_runs(home):
+        with closing(Journal(home.database)) as journal:
+            how = way_on(journal.run(waiting[0]))
         raise BadInput(
             f"the log of {waiting[0]} is signed by this key and is not finished",
             "a run's log has one key",
-            f"Finish it: aegis run --resume {waiting[0]}; or add --force to leave it unfinished",
+            f"{how}; or add --force to leave it unfinished",
         )
 
 

@@ -25,10 +25,11 @@ from aegis.simulation.comparison import Fitted
 from aegis.simulation.federation import Federation
 from aegis.simulation.going import Going, Options, Roads, RunResult, Told
 from aegis.simulation.starting import starting_point
-from aegis.states import Failed, Idle, RoundSetup, State
+from aegis.states import Failed, Idle, RoundSetup, State, Terminated
 from aegis.store.home import Home
-from aegis.store.journal import Journal
+from aegis.store.journal import Journal, StoredRun
 from aegis.store.registry import Registry
+from aegis.store.way_on import way_on
 
 
 def run(
@@ -51,9 +52,10 @@ def run(
     ``home`` is the data root (default: AEGIS_HOME or ./aegis-data), ``data_directory`` where data
     sets lie (default: AEGIS_DATA_DIR), ``out`` where the result goes (default: results/RUN).
     Without ``compare`` no hospital is trained alone, without ``audit`` nobody attacks the model,
-    and without ``files`` only the model is stored. ``leave_one_out`` runs the federation again
-    without each hospital in turn, and scores what comes out on the one left out. ``engines`` says
-    by name what a hospital trains in, ``*`` for all (default: numpy, or Spark with USE_SPARK).
+    and without ``files`` only the model and the result are stored. ``leave_one_out`` runs the
+    federation again without each hospital in turn, and scores what comes out on the one left out.
+    ``engines`` says by name what a hospital trains in, ``*`` for all (default: numpy, or Spark with
+    USE_SPARK).
     ``told`` hears what is done after the rounds. ``road`` leads to the nodes in another way than
     as one stack. Raises ``BadInput`` before anything is written,
     ``RunAborted`` when a run cannot go on.
@@ -83,13 +85,16 @@ def resume(
     listeners: Sequence[Listener] = (),
     told: Told = lambda text: None,
 ) -> RunResult:
-    """Go on with a run that was interrupted, from its last saved state."""
+    """Go on with a run that was interrupted, by its name or ``latest``, from its last saved
+    state."""
     root = _home(home)
     if not root.database.exists():
         raise BadInput(f"{root.root} holds no run", way_out="Set AEGIS_HOME to its data root")
     with _journal(root) as journal:
+        if name == "latest":
+            name = next(iter(journal.runs()), name)
         stored = journal.run(name)
-        plan, options = Plan.from_json(stored.plan_json), Options(**stored.options)
+        plan, options = Plan.from_json(stored.plan_json), _options(stored)
         directory = Path(options.data_directory) if options.data_directory else None
         federation = Federation.of(plan, directory).with_engines({"*": "numpy", **options.engines})
         state: State = stored.state
@@ -126,13 +131,28 @@ def stored(
             version = registry.find(name)
         kept = journal.run(version.run)
         weights = registry.load(version)
-    options = Options(**kept.options)
+    options = _options(kept)
     directory = Path(options.data_directory) if options.data_directory else None
     federation = Federation.of(Plan.from_json(kept.plan_json), directory)
     fitted = Fitted(federation.study, version.card["preparation"], weights)
     path = (Path(options.out) if options.out else root.results(version.run)) / "result.json"
     result = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return version.run, version.sha256, federation, fitted, result
+
+
+def _options(stored: StoredRun) -> Options:
+    """Raises ``BadInput`` for a run whose hospitals were processes of their own."""
+    road = stored.options.get("transport")
+    if road is None:
+        return Options(**stored.options)
+    way_out = way_on(stored)
+    if isinstance(stored.state, Terminated):
+        way_out = f"See: aegis report {stored.run}"
+    raise BadInput(
+        f"the run {stored.run} was made over {road}",
+        "its rows are at its hospitals, not here",
+        way_out,
+    )
 
 
 @contextmanager

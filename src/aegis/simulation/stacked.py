@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from aegis.errors import AegisError
 from aegis.evaluation.histogram import score_many
+from aegis.hospital.inspection import inspected
 from aegis.hospital.node import Node
 from aegis.hospital.work import Scoring, Work
 from aegis.messages import Absence, Answer, Request
@@ -60,8 +61,8 @@ class StackedHospitals:
         for name, work in works.items():
             if name not in stack:
                 answers[name] = self._alone(self._nodes[name], work)
-        if scorings:
-            self._score(scorings, answers)
+        for same in _of_one_model(scorings):
+            self._score(same, answers)
         return answers
 
     def _alone(self, node: Node, work: Work) -> Answer:
@@ -71,7 +72,7 @@ class StackedHospitals:
             return node.refusal(work.request, error)
 
     def _score(self, scorings: Mapping[str, Scoring], answers: dict[str, Answer]) -> None:
-        """All hospitals score the same weights, so one forward pass serves them."""
+        """These hospitals score the same weights, so one forward pass serves them."""
         first = next(iter(scorings.values()))
         key = tuple(id(scoring.design) for scoring in scorings.values())
         stack = self._stacks.get(key)
@@ -91,6 +92,15 @@ class StackedHospitals:
             answers[name] = self._nodes[name].scored(
                 scoring, histograms[place], float(losses[place]), groups
             )
+
+
+def _of_one_model(scorings: Mapping[str, Scoring]) -> list[dict[str, Scoring]]:
+    """Usually all; but over a road that brings an old request late, one may be asked about another
+    model than the rest."""
+    found: dict[str, dict[str, Scoring]] = {}
+    for name, scoring in scorings.items():
+        found.setdefault(inspected(scoring.request).digest, {})[name] = scoring
+    return list(found.values())
 
 
 class _Stack:

@@ -41,14 +41,15 @@ def over_a_road(home: Home, run: str) -> bool:
     """Whether this run's hospitals were processes of their own."""
     if run == OWN or not home.database.exists():
         return False
-    journal = Journal(home.database)
     try:
-        row = journal.row(run)
-        return bool(row) and "transport" in json.loads(row["options"])
-    except (ValueError, TypeError):
-        return False  # a damaged row: the verifier will say so
-    finally:
-        journal.close()
+        journal = Journal(home.database)
+        try:
+            row = journal.row(run)
+            return bool(row) and "transport" in json.loads(row["options"])
+        finally:
+            journal.close()
+    except (AegisError, ValueError, TypeError):
+        return False  # a damaged row or file: the verifier will say so
 
 
 def collected(

@@ -60,7 +60,7 @@ def ledger_faults(
                 known[key] = (recount or both_epsilons)(events, spent["delta"])
             yield from _miscounted(name, spent, published.get(name), known[key])
     privacy = (result or {}).get("privacy") or {}
-    if known and privacy.get("mechanism") != "none":
+    if known and result is not None and privacy.get("mechanism") != "none":
         most = max(pld for pld, _ in known.values())
         if not _close(privacy.get("epsilon"), most):
             said = privacy.get("epsilon")

@@ -20,7 +20,15 @@ from aegis.messages import Absence, Refusal
 from aegis.messages.witness import Cosigned, Witness
 from aegis.store.audit_log import AuditLog, Record
 from aegis.store.checkpoint import Checkpoint
-from aegis.store.note import WITNESS, Note, Signature, Verifier, key_name, parse_line
+from aegis.store.note import (
+    WITNESS,
+    Note,
+    Signature,
+    Verifier,
+    key_name,
+    parse_line,
+    seconds_of,
+)
 
 log = logging.getLogger("aegis")
 
@@ -58,6 +66,7 @@ class Recording:
             name: Verifier(key_name(name), keys[name], WITNESS) for name in witnesses
         }
         self._seen = dict.fromkeys(self._witnesses, 0)
+        self._signed_s = dict.fromkeys(self._witnesses, 0)
         self._closed = (0, b"")
         self._read = 0
         self._came: set[str] = set()
@@ -72,10 +81,11 @@ class Recording:
         for text in self._log.checkpoints(self._run):
             note = Note.parse(text)
             last = Checkpoint.parse(note.text).size
-            signers = {name for name, _ in note.signatures}
+            signers = {signature[0]: signature for signature in note.signatures}
             for name, verifier in self._witnesses.items():
                 if verifier.name in signers:
                     self._seen[name] = last
+                    self._signed_s[name] = seconds_of(signers[verifier.name])
         self.once([roster])
         for entry in reversed(self._log.entries(self._run)):
             fields = json.loads(entry.data)
@@ -114,12 +124,16 @@ class Recording:
         """The last checkpoint of the run. Who refuses it is on record, and what is on record is
         signed: then once more, and by those who did not refuse. As long as no more than half
         cosigned, who was silent is asked again after each of ``waits``."""
-        note = self.checkpoint(round)
-        if Checkpoint.parse(note.text).size < self._log.size(self._run):
-            note = self._checkpoint(round, self._willing(), tell=False)
+        note = self._whole(round, self.checkpoint(round))
         ahead = iter(waits)
         while (silent := self._silent(note)) and next(ahead, None) is not None:
-            note = self._checkpoint(round, silent, tell=False)
+            note = self._whole(round, self._checkpoint(round, silent))
+        return note
+
+    def _whole(self, round: int, note: Note) -> Note:
+        """A checkpoint of all that is on record. Nobody refuses twice, so this ends."""
+        while Checkpoint.parse(note.text).size < self._log.size(self._run):
+            note = self._checkpoint(round, self._willing())
         return note
 
     def _willing(self) -> set[str]:
@@ -136,7 +150,7 @@ class Recording:
         """Sign where the log stands, have it cosigned, and keep it. Who did not join the run is not
         asked: such a hospital knows nothing of it."""
         self._refused.clear()
-        return self._checkpoint(round, self._willing(), tell=True)
+        return self._checkpoint(round, self._willing())
 
     def _away(self) -> set[str]:
         """Who did not join, by the journal; each of its events is read once."""
@@ -148,20 +162,18 @@ class Recording:
                 self._missed.add(fields["hospital"])
         return self._missed - self._came
 
-    def _checkpoint(self, round: int, asked: Collection[str], *, tell: bool) -> Note:
+    def _checkpoint(self, round: int, asked: Collection[str]) -> Note:
         note = self._log.checkpoint(self._run, self._key)
         size = Checkpoint.parse(note.text).size
         willing = [name for name in self._seen if name in asked]
         answers = dict(self._ask(self._requests(note, willing, round, size)))
-        for name, answer in answers.items():
-            if isinstance(answer, Cosigned) and not answer.cosignature:
-                self._seen[name] = answer.size  # it remembers another checkpoint: prove from there
-        again = [
-            name
+        again = {
+            name: answer.size  # it remembers another checkpoint: prove from there
             for name, answer in answers.items()
-            if isinstance(answer, Cosigned) and not answer.cosignature and answer.size <= size
-        ]
+            if isinstance(answer, Cosigned) and not answer.cosignature and 0 <= answer.size <= size
+        }
         if again:
+            self._seen |= again
             answers.update(self._ask(self._requests(note, again, round, size)))
         good: list[Signature] = []
         refused: list[Event] = []
@@ -175,13 +187,13 @@ class Recording:
                     continue
             if signature is not None:
                 good.append(signature)
-                self._seen[name] = size
+                self._seen[name], self._signed_s[name] = size, seconds_of(signature)
             else:
                 log.warning("%s does not cosign the log of %s: %s", name, self._run, fault)
                 self._refused.add(name)
                 refused.append(WitnessRefused(self._run, round, name, fault))
         note = self._log.witnessed(self._run, note, good)
-        if refused and tell:
+        if refused:
             self._journal.tell(self._run, refused)
             self.catch_up()
         return note
@@ -216,4 +228,6 @@ class Recording:
             hospital
         ].accepts(note.text, signature):
             return None, "its cosignature is not one of its key on this checkpoint"
+        if seconds_of(signature) < self._signed_s[hospital]:
+            return None, "it cosigned at a time before that of its last cosignature"
         return signature, ""

@@ -45,8 +45,8 @@ class Check:
 @dataclass(frozen=True)
 class Verified:
     """``witnesses`` cosigned the last checkpoint; ``complete`` says whether the run had ended and
-    its log was closed. ``keys`` are fingerprints, the coordinator's first; ``checks`` are all that
-    was looked at, in order."""
+    its log was closed, ``aborted`` why it failed, if that was its end. ``keys`` are fingerprints,
+    the coordinator's first; ``checks`` are all that was looked at, in order."""
 
     run: str
     size: int
@@ -57,6 +57,7 @@ class Verified:
     keys: Mapping[str, str]
     faults: tuple[Fault, ...]
     checks: tuple[Check, ...] = field(default=(), compare=False)
+    aborted: str = field(default="", compare=False)
 
     @property
     def holds(self) -> bool:
@@ -128,7 +129,17 @@ def verify(
         named,
         tuple(faults[:MOST_FAULTS]),
         tuple(_checks(found, evidence)),
+        _aborted(log),
     )
+
+
+def _aborted(log: Sequence[Fields]) -> str:
+    """Why the run failed; empty where it did not, or went on afterwards."""
+    last: dict[str, Fields] = {fields["event"]: fields for fields in log}
+    ended, opened = last.get("RunEnded", {}), last.get("RoundOpened", {})
+    if ended.get("status") != "aborted" or opened.get("number", 0) > ended["number"]:
+        return ""
+    return str(ended.get("reason"))
 
 
 def _checks(found: Sequence[tuple[Fault, ...]], evidence: Evidence) -> Iterator[Check]:
@@ -236,4 +247,5 @@ def _known(keys: Sequence[Keyring], known: Mapping[str, str]) -> Iterator[Fault]
             continue
         said = fingerprint.replace(" ", "").lower()
         if said not in (key.fingerprint.replace(" ", ""), key.hex):
-            yield Fault("keys", f"the key of {name} is {key.fingerprint}, not the one you know")
+            what = f"the key of {name} is {key.fingerprint}, not the one you know"
+            yield Fault("keys", f"{what} (ask for what it signs logs as: its log key)")

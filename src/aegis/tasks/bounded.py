@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -23,10 +24,12 @@ from aegis.errors import DataError
 from aegis.tasks.image_features import ImageFeatures
 from aegis.tasks.pixels import Pixels
 from aegis.tasks.preparation import Feature, Preparation
-from aegis.tasks.public_map import indicator, public_map
+from aegis.tasks.public_map import indicator, public_map, written_down
 from aegis.tasks.task import Column, Rows, Schema
 
 RECORD_SCALE = 0.45
+SHOWN = 8
+_LONGEST_REMEMBERED = 2**14
 
 
 @dataclass(frozen=True)
@@ -42,19 +45,20 @@ class Bounded:
     def of(cls, schema: Schema) -> Bounded:
         """Raises ``DataError`` for a number without a public range, and for a category without
         public words."""
-        for column in schema.columns:
-            if column.kind == "category" and not column.categories:
-                raise DataError(
-                    f"{column.name} has no public categories",
-                    "private training knows a column's words without any patient",
-                    "Name the categories, or leave the column out",
-                )
-            if column.kind == "number" and (column.low is None or column.high is None):
-                raise DataError(
-                    f"{column.name} has no public range",
-                    "private training scales columns by what is known without any patient",
-                    "Give the column a typical range (about 5 to 95 of 100 patients)",
-                )
+        numbers = [c.name for c in schema.columns if c.kind == "number" and None in (c.low, c.high)]
+        if numbers:
+            raise DataError(
+                f"{_these(numbers)} no public range",
+                "private training scales columns by what is known without any patient",
+                written_down(numbers, "low: LEAST, high: MOST"),
+            )
+        words = [c.name for c in schema.columns if c.kind == "category" and not c.categories]
+        if words:
+            raise DataError(
+                f"{_these(words)} no public categories",
+                "private training knows a column's words without any patient",
+                written_down(words, "categories: [ONE, TWO]"),
+            )
         return cls(schema.columns)
 
     def standardised(
@@ -126,6 +130,12 @@ class Bounded:
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
 
+def _these(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:SHOWN])
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{shown}{more} {'has' if len(names) == 1 else 'have'}"
+
+
 Prepared: TypeAlias = Preparation | Bounded | ImageFeatures | Pixels
 
 
@@ -137,9 +147,7 @@ def public_preparation(schema: Schema, private: bool, pixels: bool = False) -> P
     return Bounded.of(schema) if private else Preparation.from_public_ranges(schema)
 
 
-@lru_cache(maxsize=64)  # one text is read by every hospital in every round
-def read_preparation(text: str) -> Prepared:
-    """The preparation whose canonical JSON this is."""
+def _read(text: str) -> Prepared:
     if not text.startswith("{"):
         return Preparation.from_json(text)
     if text.startswith('{"pixels"'):
@@ -155,3 +163,12 @@ def read_preparation(text: str) -> Prepared:
         return Bounded(columns, tuple(document["means"]), tuple(document["deviations"]))
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"the preparation in this request cannot be read ({error})") from error
+
+
+_remembered = lru_cache(maxsize=64)(_read)  # every hospital reads one text in every round
+
+
+def read_preparation(text: str) -> Prepared:
+    """The preparation whose canonical JSON this is. Long ones are not remembered, as somebody could
+    fill the memory with them."""
+    return _remembered(text) if len(text) <= _LONGEST_REMEMBERED else _read(text)

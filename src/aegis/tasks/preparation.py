@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aegis.errors import DataError
+from aegis.tasks.public_map import written_down
 from aegis.tasks.task import Rows, Schema
 
 MINIMUM_CELL = 10
@@ -179,7 +180,9 @@ class Preparation:
             low, high = (0.0, 1.0) if column.kind == "flag" else (column.low, column.high)
             if low is None or high is None:
                 raise DataError(
-                    f"{column.name} has no public range", "data.standardize: none needs one"
+                    f"{column.name} has no public range",
+                    "data.standardize: none needs one",
+                    written_down([column.name], "low: LEAST, high: MOST"),
                 )
             middle, half = (low + high) / 2, (high - low) / 2
             features.append(Feature(column.name, column.name, centre=middle, scale=half))

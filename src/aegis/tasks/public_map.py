@@ -12,6 +12,8 @@ tails is harmless, squeezing everybody into a corner is not.
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,19 @@ from numpy.typing import NDArray
 from aegis.errors import BadInput
 
 SPAN = 6.0
+_PLAIN = re.compile(r"[A-Za-z_][\w -]*\w|[A-Za-z_]")
+
+
+def written_down(names: Sequence[str], what: str) -> str:
+    """Where the owner of a table writes what is public about these columns."""
+    import json
+
+    first = names[0] if _PLAIN.fullmatch(names[0]) else json.dumps(names[0], ensure_ascii=False)
+    each = " and so on" if len(names) > 1 else ""
+    return (
+        f"Write to columns.yaml beside the table's file:  columns: {{{first}: {{{what}}}}}{each}. "
+        "A plug-in task says it in its Column"
+    )
 
 
 def is_amount(low: float, high: float) -> bool:

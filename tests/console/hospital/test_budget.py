@@ -19,7 +19,7 @@ def spend(desk, releases=3):
     ledger = Ledger.open(desk.folder.ledger, data_sha256(desk.folder.registered))
     for number in range(releases):
         ledger.reserve("run-a", number, "train", GaussianRelease(8.0), Cap(4.0, 1e-5))
-    found = ledger.spent(1e-5).rdp
+    found = ledger.spent(1e-5).enforced
     ledger.close()
     return found
 

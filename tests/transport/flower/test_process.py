@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="process groups")
 
 def test_without_flower_the_extra_is_named(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(flower.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtra, match=r'pip install "aegis-fl\[flower\]"'):
+    with pytest.raises(MissingExtra, match=r'pip install -e "\.\[flower\]"'):
         SuperLink(tmp_path / "home", None).start()
 
 

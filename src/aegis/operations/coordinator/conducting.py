@@ -23,7 +23,7 @@ from aegis.events import Listener
 from aegis.messages import Absence, Cosigned, Refusal, Settled
 from aegis.messages.witness import Witness
 from aegis.operations.coordinator.office import Office
-from aegis.operations.coordinator.settling import settled
+from aegis.operations.coordinator.settling import charged_for_scores, settled
 from aegis.plan import Plan
 from aegis.plan.own_data import positive, schema_of
 from aegis.privacy.accounting import Event
@@ -41,6 +41,7 @@ from aegis.store.published import renyi_only
 from aegis.store.recording import Recording
 from aegis.store.registry import Registry
 from aegis.store.verification import verify
+from aegis.store.way_on import ANEW
 from aegis.tasks.models import model_sha256
 from aegis.tasks.task import find_task
 from aegis.transport.road import Road
@@ -52,6 +53,7 @@ log = logging.getLogger("aegis")
 NOTE = "Research use only. Not medical software. Not independently audited."
 _LOOK_S = 0.2
 _LEAST_REST_S, _MOST_REST_S = 1.0, 5.0
+_LONGEST_WAIT_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -107,14 +109,16 @@ class Conducting:
         if self.closing.wait(seconds):
             road.check_open()
 
-    def _waits(self, plan: Plan, road: Road) -> Iterator[int]:
+    def _waits(self, journal: Journal, name: str, plan: Plan, road: Road) -> Iterator[int]:
         """Between two times that the last checkpoint is shown to who was silent; in all they have
-        as long as all attempts at a round."""
+        as long as all attempts at a round, but ten minutes at most, and no longer than until
+        somebody says something else of the run than before."""
         deadline_s = plan.federated.deadline_s
         rest = min(deadline_s, max(deadline_s / 10, _LEAST_REST_S), _MOST_REST_S)
-        end = time.monotonic() + plan.federated.attempts * deadline_s
+        end = time.monotonic() + min(plan.federated.attempts * deadline_s, _LONGEST_WAIT_S)
+        before = journal.command(name)
         for number in itertools.count():
-            if time.monotonic() >= end:
+            if time.monotonic() >= end or journal.command(name) != before:
                 return
             self._rested(rest, road)
             yield number
@@ -154,6 +158,7 @@ class Conducting:
                 resume_from=resumed,
                 rest=lambda seconds: self._rested(seconds, road),
                 joining=True,
+                again=ANEW,
             )
         releases, heads = settled(road, plan, final)
         registry = Registry(self.office.home, journal)
@@ -176,7 +181,7 @@ class Conducting:
             digest = hashlib.sha256(version.text.encode()).hexdigest()
             parent = first_model(audit_log, name) if plan.model.start is not None else ""
             recording.once(outcome(name, found, releases, parent, digest))
-            recording.finish(int(found["rounds"]), self._waits(plan, road))
+            recording.finish(int(found["rounds"]), self._waits(journal, name, plan, road))
         found |= self._verified(found, name)
         folder = self.office.home.results(name)
         write_files(found, plan, folder)
@@ -202,6 +207,7 @@ class Conducting:
             transport=self.road,
             model_sha256=sha256,
             releases=releases,
+            scored=charged_for_scores(heads),
         )
         rows = "hospitals' rows stay with them: only a simulation can compare"
         found |= {

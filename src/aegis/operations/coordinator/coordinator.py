@@ -242,9 +242,14 @@ class Coordinator:
             found = []
             for run in reversed(journal.runs()):
                 stored = journal.run(run)
-                over = isinstance(stored.state, Failed) or stored.command == "stop"
-                ended = isinstance(stored.state, Terminated) and closed(audit_log, run)
-                if stored.options.get("transport") == self.road and not (over or ended):
+                match stored.state:
+                    case Terminated():  # its result may not be written yet
+                        over = closed(audit_log, run)
+                    case Failed():
+                        over = True
+                    case _:
+                        over = stored.command == "stop"
+                if stored.options.get("transport") == self.road and not over:
                     found.append(run)
             return found
         finally:

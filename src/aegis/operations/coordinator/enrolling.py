@@ -140,10 +140,13 @@ class FrontDesk:
         with self._kept() as kept:
             now = self._clock()
             named = kept.names.get(request.code)
-            kept.state, answer = admit_enrolment(kept.state, request, now, source)
+            after, answer = admit_enrolment(kept.state, request, now, source)
+            right = named is not None and named["name"] == request.identity.name
+            if right or isinstance(answer, Declined):  # a wrong name does not use up the code
+                kept.state = after
             if isinstance(answer, Declined):
                 raise CheckFailed(answer.reason)
-            if named is None or named["name"] != request.identity.name:
+            if named is None or not right:
                 expected = "another hospital" if named is None else named["name"]
                 raise CheckFailed(
                     f"this join code is for {expected}, not for {request.identity.name}",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping
 
 from aegis.errors import AegisError, DataError
 from aegis.messages import Settle, Settled
@@ -45,22 +46,33 @@ def settled(
         if not isinstance(answer, Settled):
             continue
         try:
-            releases[name] = _charged(answer, plan.privacy.delta)
+            _check(answer, plan.privacy.delta)
         except _UNREADABLE as error:
             reason = str(error) if isinstance(error, AegisError) else type(error).__name__
             log.warning("%s says what its ledger holds in no readable way (%s)", name, reason)
             continue
-        heads[name] = answer
+        releases[name], heads[name] = _charged(answer.events), answer
     return releases, heads
 
 
-def _charged(answer: Settled, delta: float) -> list[Event]:
-    """What was charged. Raises for what no ledger holds: counting it could take all memory."""
-    if len(answer.events) > _MOST_EVENTS or len(set(answer.events)) > _MOST_KINDS:
-        raise DataError(f"{len(answer.events)} charges", f"at most {_MOST_EVENTS} in one run")
+def charged_for_scores(heads: Mapping[str, Settled]) -> dict[str, list[Event]]:
+    """What hospitals charged for the noise in their scores, beside the run's training."""
+    return {name: _charged(one.scores) for name, one in heads.items()}
+
+
+def _charged(events: tuple[str, ...]) -> list[Event]:
+    return [event_from_json(text) for text in events]
+
+
+def _check(answer: Settled, delta: float) -> None:
+    """Raises for what no ledger holds, of training and scores together: counting it could take all
+    memory."""
+    events = (*answer.events, *answer.scores)
+    if len(events) > _MOST_EVENTS or len(set(events)) > _MOST_KINDS:
+        raise DataError(f"{len(events)} charges", f"at most {_MOST_EVENTS} in one run")
     if answer.rows > 0 and re.fullmatch("[0-9a-f]{64}", answer.sha256) is None:
         raise DataError("the head of its ledger is no digest")
-    charged = [event_from_json(text) for text in answer.events]
+    charged = _charged(events)
     for event in charged:
         match event:
             case PoissonGaussian(noise_multiplier=noise):
@@ -74,4 +86,3 @@ def _charged(answer: Settled, delta: float) -> list[Event]:
     epsilon = epsilon_rdp(charged, delta) if charged else 0.0
     if not epsilon <= _MOST_EPSILON:
         raise DataError(f"an epsilon of {epsilon:g}", f"at most {_MOST_EPSILON:g}")
-    return charged

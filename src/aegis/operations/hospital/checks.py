@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from importlib.util import find_spec
 
-from aegis.errors import AegisError
+from aegis.errors import AegisError, installing
 from aegis.hospital.policy import Closed
 from aegis.hospital.policy_file import PolicyFile
 from aegis.identity.certificates import Certified
@@ -98,6 +98,8 @@ def _ledger(folder: HospitalFolder) -> Iterator[Check]:
     found = budget(folder)
     total = found["epsilon_total"]
     left = "no limit" if total is None else f"{found['left']:.3f} of {total:g} left"
+    if found["policy_reason"] is not None:
+        left = "the limit is not known until the policy is signed"
     yield Check("Ledger", True, f"epsilon {found['spent']:.3f} spent, {left}")
 
 
@@ -107,7 +109,7 @@ def _federation(folder: HospitalFolder) -> Iterator[Check]:
     road = str(federation.road.get("road"))
     engine = _ENGINES.get(road)
     fine = engine is None or find_spec(engine) is not None
-    way = "" if fine else f"Install it: pip install 'aegis-fl[{road}]'"
+    way = "" if fine else installing(road)
     yield Check("Road", fine, f"{road}, {'installed' if fine else f'{engine} is not here'}", way)
     assert federation.trust.own is not None
     own = Certified.load(federation.trust.own).certificate

@@ -96,7 +96,9 @@ class Registered:
             return cls(**{key: str(value) for key, value in said.items()})
         except FileNotFoundError as error:
             raise BadInput(
-                f"{path.parent} is no hospital", way_out="Make one: aegis hospital init NAME"
+                f"{path.parent} is no hospital",
+                way_out="Make one: aegis hospital init NAME; or name the folder of one that is "
+                "there: AEGIS_HOME, or --home",
             ) from error
         except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
             raise DataError(f"{path} cannot be read ({error})") from error

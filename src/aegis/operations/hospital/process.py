@@ -76,13 +76,14 @@ def serve(
 
 def status(folder: HospitalFolder) -> dict[str, Any]:
     """Where this hospital stands, from its files alone."""
-    registered = folder.registered
+    registered, public = folder.registered, folder.keys.public(folder.name)
     found: dict[str, Any] = {
         "hospital": folder.name,
         "folder": str(folder.root),
         "task": registered.task,
         "data": registered.path or registered.site or registered.share or "public",
-        "fingerprint": folder.keys.public(folder.name).fingerprint,
+        "fingerprint": public.fingerprint,
+        "log_key": public.log_key,
         "federation": None,
         "policy": None,
         "serving": _served(folder),
@@ -107,11 +108,13 @@ def status(folder: HospitalFolder) -> dict[str, Any]:
 
 
 def budget(folder: HospitalFolder) -> dict[str, Any]:
-    """What the data have spent, what is left, and on which runs."""
+    """What the data have spent, what is left, and on which runs; and why no policy counts, where
+    none does."""
     policy = _policy(folder)
     cap = policy.epsilon_total if isinstance(policy, Policy) else None
     delta = policy.delta if isinstance(policy, Policy) else 1e-5
     found: dict[str, Any] = {"epsilon_total": cap, "delta": delta, "spent": 0.0, "runs": []}
+    found["policy_reason"] = policy.reason if isinstance(policy, Closed) else None
     if not folder.ledger.exists():
         return found | {"left": cap}
     rows, _ = recorded(folder.ledger)
@@ -120,8 +123,8 @@ def budget(folder: HospitalFolder) -> dict[str, Any]:
     try:
         runs = list(dict.fromkeys(row.run for row in rows if row.run))
         spent = ledger.spent(delta)
-        found["spent"] = spent.rdp
-        found["runs"] = [{"run": run, "epsilon": ledger.spent(delta, run).rdp} for run in runs]
+        found["spent"] = spent.enforced
+        found["runs"] = [{"run": run, "epsilon": ledger.spent(delta, run).enforced} for run in runs]
     finally:
         ledger.close()
     return found | {"left": None if cap is None else max(0.0, cap - found["spent"])}

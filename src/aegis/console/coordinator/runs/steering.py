@@ -46,6 +46,7 @@ from aegis.plan import Plan, check_plan
 from aegis.plan.layers import flatten
 from aegis.store.home import write_whole
 from aegis.store.journal import Journal
+from aegis.store.way_on import way_on
 
 __all__ = [
     "Agreement",
@@ -261,8 +262,8 @@ def _steerable(desk: Desk, run: str) -> Line:
     if run not in desk.reading.names():
         raise NotFound(f"no run is called {run!r:.80}", way_out="See /experiments for all runs")
     line = desk.reading.line(run)
-    if line.over and line.status != "failed":
+    if line.over and line.status != "failed" and going(desk) != run:
         raise RunAborted(f"the run {run} is over: {line.status}")
     if line.status == "failed" and going(desk) != run:
-        raise RunAborted(f"the run {run} has failed", way_out=f"aegis run --resume {run}")
+        raise RunAborted(f"the run {run} has failed", way_out=way_on(desk.reading.stored(run)))
     return line

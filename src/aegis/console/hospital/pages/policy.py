@@ -113,7 +113,7 @@ def content(desk: HospitalDesk) -> dict[str, Any]:
             () if federation is None else tuple(name for name, _ in federation.roster.members)
         ),
         "coordinator": _fingerprint(desk),
-        "fingerprint": desk.folder.keys.public(desk.name).fingerprint,
+        "own": desk.folder.keys.public(desk.name),
     }
 
 

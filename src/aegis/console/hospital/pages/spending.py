@@ -8,7 +8,8 @@ from typing import Any
 from aegis.console.hospital.desk import HospitalDesk
 from aegis.errors import AegisError
 from aegis.hospital.chain import recorded
-from aegis.privacy.accounting import composed, epsilon_of_curve, event_from_json, renyi
+from aegis.privacy.accounting import event_from_json
+from aegis.privacy.filters import enforced_epsilon
 from aegis.report.charts import Axis, Curve, Line, axis
 from aegis.report.tables import Table
 
@@ -37,13 +38,13 @@ def steps(desk: HospitalDesk) -> tuple[Step, ...]:
         rows, _ = recorded(desk.folder.ledger)
     except AegisError:
         return ()
-    found, curve = [], composed([])
+    found = []
     charged = [row for row in rows if row.kind == "reserved"]
+    events = [event_from_json(row.detail) for row in charged]
     for number, row in enumerate(charged, 1):
-        curve = curve + renyi(event_from_json(row.detail))
         if len(charged) > MOST_STEPS and number % (len(charged) // MOST_STEPS + 1):
             continue
-        spent = float(epsilon_of_curve(curve, delta))
+        spent = enforced_epsilon(events[:number], delta)
         what = f"{row.purpose}, round {row.round}"
         found.append(Step(number, row.time, row.run, what, spent, max(0.0, cap - spent)))
     return tuple(found)
