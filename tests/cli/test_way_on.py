@@ -1,5 +1,9 @@
 """What is said to whoever wants to go on: with a run, or after the input ended."""
 
+import json
+import sqlite3
+from contextlib import closing
+
 import pytest
 import typer
 
@@ -50,6 +54,19 @@ def test_the_latest_run_is_gone_on_with_without_its_name(home, aegis):
     code, out, err = aegis("run", "--resume", "latest")
     assert (code, "going on with" in err) == (0, True)
     assert "breast_cancer" in out
+
+
+def test_a_model_of_hospitals_elsewhere_is_intact_though_it_is_not_scored_again(home, aegis):
+    assert aegis("simulate", "--hospitals", "3", "--rounds", "2", "--json")[0] == 0
+    with closing(sqlite3.connect(home.database)) as database, database:
+        database.execute("""UPDATE runs SET options = '{"transport": "flower"}'""")
+    code, out, err = aegis("models", "verify", "--metrics")
+    assert (code, "1 of 1 versions are intact" in out) == (0, True)
+    assert "0 of 1 were scored again" in out
+    assert "v1 cannot be scored here" in err
+    assert "at its hospitals, not here" in err
+    code, out, _ = aegis("models", "verify", "--metrics", "--json")
+    assert (code, json.loads(out)["broken"], len(json.loads(out)["not_scored"])) == (0, [], 1)
 
 
 @pytest.mark.parametrize(

@@ -218,6 +218,17 @@ def test_each_fault_of_a_hospital_is_told_by_itself(scene, tmp_path):
     assert not found["Key"].ok
 
 
+def test_a_table_whose_columns_nobody_else_knows_is_for_no_road(scene, tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("age,ill\n" + "".join(f"{40 + n % 17},{n % 2}\n" for n in range(30)))
+    data = Registered("table", path=str(path), label="ill", positive="1")
+    found = {one.name: one for one in checks(scene.hospital(1, data, strict("table")))}
+    assert found["Data"].ok
+    assert not found["Schema"].ok
+    assert "no coordinator takes task table" in found["Schema"].found
+    assert "federation.md" in found["Schema"].way_out
+
+
 def test_a_folder_that_is_no_hospital_says_how_to_make_one(tmp_path):
     from aegis.operations.hospital.folder import HospitalFolder
 

@@ -4,6 +4,7 @@ import pytest
 
 from aegis.report.gains import gains, own_together, tally
 from aegis.report.verdict import headline
+from aegis.report.withheld import KEPT, TOO_FEW
 
 
 @pytest.mark.parametrize(
@@ -36,10 +37,13 @@ def test_hospitals_are_sorted_by_gain_and_those_without_one_come_last(a_result):
 
 
 def test_a_small_hospital_is_not_ranked_by_what_is_withheld(a_result):
-    centres = {"small": (90, 9, 0.5), "x": (90, 40, 0.5), "y": (90, 40, 0.5)}
+    centres = {"small": (90, 9, 0.5), "x": (90, 30, 0.5), "y": (90, 40, 0.5)}
     result = a_result(centres=centres)
     result["comparison"]["hospitals"][0]["difference"] = {"accuracy": 0.9, "ci95": [0.8, 0.95]}
-    assert gains(result)[-1].hospital == "small"
+    found = gains(result)
+    assert [gain.hospital for gain in found] == ["y", "small", "x"]
+    # of the whole 79, less 40 and 30, the small one's would be left
+    assert [gain.withheld for gain in found] == ["", TOO_FEW, KEPT]
 
 
 def test_a_hospital_that_could_not_train_alone_is_named_with_a_reason(a_result):

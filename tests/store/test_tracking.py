@@ -198,6 +198,9 @@ def test_a_real_server_has_plan_rounds_files_and_model_of_a_run(tmp_path, monkey
         assert [(int(one["step"]), one["value"]) for one in history] == said
         files = server.ask(f"artifacts/list?run_id={found['mlflow_run']}")["files"]
         assert {"result.json", "card.json", "model"} <= {one["path"] for one in files}
+        [needs] = (tmp_path / "mlflow").rglob("model/requirements.txt")
+        asked = [one for one in needs.read_text().splitlines() if not one.startswith("#")]
+        assert asked == ["pandas"]  # nothing of ours by a name that is free on an index
         [version] = server.ask("model-versions/search?filter=name%3D'FederatedGlobalModel'")[
             "model_versions"
         ]

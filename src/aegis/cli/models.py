@@ -196,11 +196,12 @@ def verify(
 ) -> None:
     """Check that stored files still have the bytes they were stored with; exits 1 if one has
     not."""
-    from aegis.errors import AegisError, CheckFailed
+    from aegis.errors import AegisError, BadInput, CheckFailed
 
     with opened() as registry:
         versions = registry.versions() if name is None else [registry.find(name)]
         broken: list[str] = []
+        unscored: list[str] = []
         for version in versions:
             try:
                 registry.verify(version)
@@ -212,14 +213,19 @@ def verify(
         for version in versions:
             try:
                 rescore(version.name)
+            except BadInput as error:  # of a run over a road: no row of it is here
+                unscored.append(f"{version.name} cannot be scored here: {error}")
             except AegisError as error:
                 broken.append(str(error))
     if as_json:
-        answer({"checked": len(versions), "broken": broken, "metrics": metrics})
+        found = {"checked": len(versions), "broken": broken, "metrics": metrics}
+        answer(found | ({"not_scored": unscored} if metrics else {}))
     else:
-        for sentence in broken:
+        for sentence in broken + unscored:
             typer.echo(sentence, err=True)
         typer.echo(f"{len(versions) - len(broken)} of {len(versions)} versions are intact")
+        if metrics and unscored:
+            typer.echo(f"{len(versions) - len(unscored)} of {len(versions)} were scored again")
     if broken:
         raise typer.Exit(1)
 

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from aegis.report.gains import Measure, measure
-from aegis.report.hospital_tables import TOO_FEW, share_with_interval
+from aegis.report.hospital_tables import share_with_interval
 from aegis.report.tables import MOST_ROWS, Table
+from aegis.report.withheld import TOO_FEW, WITHHELD, counts, kept_back, tested_in
 from aegis.report.wording import (
     FEWER,
     MINUS,
     NBSP,
-    SMALL,
     absent,
     counted,
     interval_of,
@@ -53,6 +53,7 @@ def personal_table(result: Mapping[str, Any]) -> Table | None:
     if not fitted:
         return None
     methods = {str(mapping(row.get("personal")).get("method")) for row in fitted}
+    why = kept_back(tested_in(result))
     note = " ".join(METHODS[name] for name in sorted(methods) if name in METHODS)
     return Table(
         "The shared model on each hospital’s test patients, as it is and fitted to the hospital, "
@@ -67,18 +68,22 @@ def personal_table(result: Mapping[str, Any]) -> Table | None:
             ("All rows in one place", True),
             ("How it was fitted", False),
         ),
-        tuple(_personal(row) for row in fitted),
+        tuple(_personal(row, why.get(_name(row))) for row in fitted),
         f"{note} Below zero, a change in log-loss is better. The fitted model stays in the "
         "hospital: no noise covers what it holds.",
     )
 
 
-def _personal(row: Mapping[str, Any]) -> tuple[str, ...]:
-    name, n = str(row.get("name", "unnamed")), number(row.get("examples"))
+def _name(row: Mapping[str, Any]) -> str:
+    return str(row.get("name", "unnamed"))
+
+
+def _personal(row: Mapping[str, Any], why: str | None) -> tuple[str, ...]:
+    name, n = _name(row), number(row.get("examples"))
     personal = mapping(row.get("personal"))
     how = str(personal.get("how") or "n/a: not recorded")
-    if n is not None and n < SMALL:
-        return (name, FEWER, *["withheld"] * 5, how)
+    if why is not None:
+        return (name, FEWER if why == TOO_FEW else WITHHELD, *[WITHHELD] * 5, how)
     change = measure(row.get("tuned_difference"))
     return (
         name,
@@ -111,6 +116,9 @@ def outside_table(result: Mapping[str, Any]) -> Table | None:
     rows = [mapping(row) for row in sequence(mapping(result.get("leave_one_out")).get("hospitals"))]
     if not rows:
         return None
+    sizes = {_name(row): number(row.get("examples")) for row in rows}
+    held, why = counts(sizes), kept_back(sizes)
+    untested = kept_back({_name(row): number(row.get("test_examples")) for row in rows})
     return Table(
         "A model trained without the hospital, on all of the hospital’s patients",
         (
@@ -122,26 +130,28 @@ def outside_table(result: Mapping[str, Any]) -> Table | None:
             ("If it takes part", True),
             ("What taking part adds", True),
         ),
-        tuple(_outside(row) for row in rows[:MOST_ROWS]),
+        tuple(
+            _outside(row, held[_name(row)], why.get(_name(row)), _name(row) in untested)
+            for row in rows[:MOST_ROWS]
+        ),
         "The model is made anew without the hospital, statistics and all, and scored on every row "
         "that the hospital holds. The last three columns are about its test patients only, whom "
         "neither model was trained on.",
     )
 
 
-def _outside(row: Mapping[str, Any]) -> tuple[str, ...]:
-    name, n = str(row.get("name", "unnamed")), number(row.get("examples"))
-    figures, at_home = mapping(row.get("outside")), mapping(row.get("on_test"))
+def _outside(row: Mapping[str, Any], held: str, why: str | None, untested: bool) -> tuple[str, ...]:
+    name, figures, at_home = _name(row), mapping(row.get("outside")), mapping(row.get("on_test"))
     tested = number(row.get("test_examples"))
-    if n is not None and n < SMALL:
-        return (name, FEWER, TOO_FEW, *["withheld"] * 4)
+    if why is not None:
+        return (name, held, why, *[WITHHELD] * 4)
     if not figures:
         return (name, "n/a: not trained", str(row.get("reason") or "not recorded"), *["none"] * 4)
     accuracy = measure(figures)
-    home: tuple[str, ...] = ("withheld", "withheld", "withheld")
+    home: tuple[str, ...] = (WITHHELD, WITHHELD, WITHHELD)
     if tested is None:
         home = ("n/a: no test patients", "n/a: no test patients", "n/a: no test patients")
-    elif tested >= SMALL:
+    elif not untested:
         change = measure(at_home.get("difference"))
         home = (
             _share(measure(at_home.get("outside"))),
@@ -150,7 +160,7 @@ def _outside(row: Mapping[str, Any]) -> tuple[str, ...]:
         )
     return (
         name,
-        "n/a: not recorded" if n is None else f"{n:,.0f}",
+        held,
         share_with_interval(accuracy),
         _auc(figures),
         *home,

@@ -165,7 +165,7 @@ def not_for(result: Mapping[str, Any], sees: Callable[[str], bool]) -> tuple[Cla
 
 
 def _worse_in(result: Mapping[str, Any], sees: Callable[[str], bool]) -> list[Claim]:
-    worse = [gain.hospital for gain in gains(result) if gain.word == "worse" and not gain.small]
+    worse = [gain.hospital for gain in gains(result) if gain.word == "worse" and not gain.withheld]
     if not worse:
         return []
     named = [name for name in worse if sees(name)]

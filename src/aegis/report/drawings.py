@@ -97,7 +97,7 @@ def curves(result: Mapping[str, Any]) -> Curves:
 def gain_rows(result: Mapping[str, Any]) -> GainPlot | None:
     shown, _ = shown_hospitals(result)
     found = [gain for gain in gains(result) if gain.hospital in shown]
-    usable = [gain for gain in found if not gain.small]
+    usable = [gain for gain in found if not gain.withheld]
     levels = [
         bound for gain in usable for part in (gain.own, gain.shared) if part for bound in part.span
     ]
@@ -208,7 +208,7 @@ def _note(history: list[Mapping[str, Any]], chart: Curve) -> str:
 def _gain_row(gain: Gain, level: Axis, difference: Axis) -> GainRow:
     n = "" if gain.examples is None else counted(gain.examples, "test patient")
     kind = {"better": "ok", "worse": "bad"}.get(gain.word, "off")
-    if gain.small:
+    if gain.withheld:
         return GainRow(
             gain.hospital, finding(gain), None, None, None, "", "", "", "withheld", "off"
         )

@@ -7,10 +7,11 @@ worse only where the paired interval of the difference leaves zero out.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from aegis.report.wording import SMALL, interval_of, mapping, number, sequence
+from aegis.report.withheld import kept_back, tested_in
+from aegis.report.wording import interval_of, mapping, number, sequence
 
 Word = Literal["better", "no clear difference", "worse", "not comparable"]
 
@@ -29,7 +30,8 @@ class Measure:
 
 @dataclass(frozen=True)
 class Gain:
-    """One hospital. ``difference`` is shared minus own."""
+    """One hospital. ``difference`` is shared minus own; ``withheld`` says why nothing of it is
+    shown, if so."""
 
     hospital: str
     examples: int | None
@@ -37,11 +39,7 @@ class Gain:
     shared: Measure | None
     difference: Measure | None
     reason: str = ""
-
-    @property
-    def small(self) -> bool:
-        """Too few test patients for figures of their own."""
-        return self.examples is not None and self.examples < SMALL
+    withheld: str = ""
 
     @property
     def word(self) -> Word:
@@ -67,6 +65,8 @@ def gains(result: Mapping[str, Any]) -> tuple[Gain, ...]:
     named = {gain.hospital for gain in found}
     others = map(mapping, sequence(result.get("hospitals")))
     found += [_beside(entry) for entry in others if str(entry.get("name")) not in named]
+    why = kept_back(tested_in(result))
+    found = [replace(gain, withheld=why.get(gain.hospital, "")) for gain in found]
     return tuple(sorted(found, key=_rank))
 
 
@@ -109,7 +109,7 @@ def tally(found: tuple[Gain, ...]) -> dict[Word, int]:
 
 def _rank(gain: Gain) -> tuple[bool, float, str]:
     """A place among the others would tell what is withheld of a small hospital."""
-    if gain.difference is None or gain.small:
+    if gain.difference is None or gain.withheld:
         return True, 0.0, gain.hospital
     return False, -gain.difference.value, gain.hospital
 

@@ -1,6 +1,7 @@
 """The tables with a row for each hospital: what it holds, what it gains, how it is served.
 
-Figures of a hospital with fewer than ten test patients are withheld.
+Figures of a hospital with fewer than ten test patients are withheld, and those that would give
+them back (``withheld``).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any
 
 from aegis.report.gains import Gain, Measure, gains
 from aegis.report.tables import MOST_ROWS, Table, shown_hospitals
+from aegis.report.withheld import TOO_FEW, WITHHELD, counts, kept_back, tested_in
 from aegis.report.wording import (
     FEWER,
     NBSP,
@@ -19,13 +21,12 @@ from aegis.report.wording import (
     mapping,
     measured,
     number,
-    patients,
     percent,
     points,
     sequence,
 )
 
-TOO_FEW = f"n/a: {FEWER} test patients"
+NOT_RECORDED = "n/a: not recorded"
 
 
 def comparison_table(result: Mapping[str, Any]) -> Table | None:
@@ -51,17 +52,18 @@ def comparison_table(result: Mapping[str, Any]) -> Table | None:
 
 
 def finding(gain: Gain) -> str:
-    if gain.small:
-        return TOO_FEW
+    if gain.withheld:
+        return gain.withheld
     if gain.word != "not comparable":
         return gain.word
     return f"not comparable: {gain.reason}" if gain.reason else "not comparable"
 
 
 def _compared(gain: Gain) -> tuple[str, ...]:
-    if gain.small:
-        return (gain.hospital, FEWER, "withheld", "withheld", "withheld", finding(gain))
-    n = "n/a: not recorded" if gain.examples is None else f"{gain.examples:,}"
+    if gain.withheld:
+        n = FEWER if gain.withheld == TOO_FEW else WITHHELD
+        return (gain.hospital, n, *[WITHHELD] * 3, finding(gain))
+    n = NOT_RECORDED if gain.examples is None else f"{gain.examples:,}"
     difference = gain.difference
     return (
         gain.hospital,
@@ -91,6 +93,8 @@ def hospital_table(result: Mapping[str, Any]) -> Table:
     hospitals = [mapping(h) for h in sequence(result.get("hospitals"))]
     several = result.get("classes") is not None
     groups = _groups(result)
+    why, tested = kept_back(tested_in(result)), counts(tested_in(result))
+    trained = counts({str(h.get("name", "unnamed")): number(h.get("examples")) for h in hospitals})
     return Table(
         "The shared model on each hospital’s own test patients",
         (
@@ -106,9 +110,14 @@ def hospital_table(result: Mapping[str, Any]) -> Table:
             ("State", False),
         ),
         tuple(
-            _hospital(h, several, groups.get(str(h.get("name"))))
+            (
+                name,
+                trained[name],
+                tested.get(name, NOT_RECORDED),
+                *_figures(h, several, groups.get(name), why.get(name)),
+            )
             for h in hospitals
-            if str(h.get("name", "unnamed")) in shown
+            if (name := str(h.get("name", "unnamed"))) in shown
         ),
         note,
     )
@@ -130,13 +139,12 @@ def _kept_back(group: Mapping[str, Any] | None, share: str) -> bool:
     return group is not None and number(mapping(group.get(share)).get("value")) is None
 
 
-def _hospital(
-    hospital: Mapping[str, Any], several: bool, group: Mapping[str, Any] | None
+def _figures(
+    hospital: Mapping[str, Any], several: bool, group: Mapping[str, Any] | None, why: str | None
 ) -> tuple[str, ...]:
     metrics = mapping(hospital.get("global"))
-    n = number(hospital.get("test_examples"))
-    if n is not None and n < SMALL:
-        figures = [TOO_FEW] + ["withheld"] * 4
+    if why is not None:
+        figures = [why] + [WITHHELD] * 4
     else:
         figures = [
             measured(metrics, "accuracy"),
@@ -147,15 +155,12 @@ def _hospital(
         ]
         if not several:  # from one of the two the other could be told
             few = _kept_back(group, "found") or _kept_back(group, "false_alarms")
-            figures[1:3] = ["withheld"] * 2 if few else figures[1:3]
+            figures[1:3] = [WITHHELD] * 2 if few else figures[1:3]
     rounds = number(hospital.get("rounds"))
     return (
-        str(hospital.get("name", "unnamed")),
-        patients(hospital.get("examples")),
-        patients(hospital.get("test_examples")),
         *figures,
-        "n/a: not recorded" if rounds is None else f"{rounds:.0f}",
-        str(hospital.get("status") or "n/a: not recorded"),
+        NOT_RECORDED if rounds is None else f"{rounds:.0f}",
+        str(hospital.get("status") or NOT_RECORDED),
     )
 
 
@@ -175,6 +180,10 @@ def partition_table(result: Mapping[str, Any]) -> Table | None:
     shown, note = shown_hospitals(result)
     several = any("classes" in h for h in hospitals)
     named = [h for h in hospitals if not shown or str(h.get("hospital")) in shown][:MOST_ROWS]
+    held = [
+        counts({str(h.get("hospital", "unnamed")): number(h.get(part)) for h in hospitals})
+        for part in ("train", "test")
+    ]
     return Table(
         "Patients of each hospital",
         (
@@ -186,12 +195,15 @@ def partition_table(result: Mapping[str, Any]) -> Table | None:
             ("Youngest to oldest", True),
             ("Female", True),
         ),
-        tuple(_held(h) for h in named),
+        tuple(_held(h, *held) for h in named),
         note,
     )
 
 
-def _held(hospital: Mapping[str, Any]) -> tuple[str, ...]:
+def _held(
+    hospital: Mapping[str, Any], trained: Mapping[str, str], tested: Mapping[str, str]
+) -> tuple[str, ...]:
+    name = str(hospital.get("hospital", "unnamed"))
     parts = [number(hospital.get(name)) for name in ("train", "validation", "test")]
     rows = number(hospital.get("rows"))
     if rows is None and parts[0] is not None and parts[2] is not None:
@@ -200,16 +212,12 @@ def _held(hospital: Mapping[str, Any]) -> tuple[str, ...]:
     low = number(hospital.get("age_low", hospital.get("age_min")))
     high = number(hospital.get("age_high", hospital.get("age_max")))
     return (
-        str(hospital.get("hospital", "unnamed")),
-        _held_rows(hospital.get("train")),
-        _held_rows(hospital.get("test")),
+        name,
+        _held_rows(hospital.get("train"), trained[name]),
+        _held_rows(hospital.get("test"), tested[name]),
         _ill(hospital, rows),
-        (
-            "n/a: not recorded"
-            if mean is None
-            else f"{mean:.1f}" + ("" if sd is None else f" ({sd:.1f})")
-        ),
-        "n/a: not recorded" if low is None or high is None else f"{low:.0f} to {high:.0f} years",
+        (NOT_RECORDED if mean is None else f"{mean:.1f}" + ("" if sd is None else f" ({sd:.1f})")),
+        NOT_RECORDED if low is None or high is None else f"{low:.0f} to {high:.0f} years",
         share_of(number(hospital.get("female_share")), rows),
     )
 
@@ -221,8 +229,9 @@ def _ill(hospital: Mapping[str, Any], rows: float | None) -> str:
     return share_of(number(hospital.get("positive_share")), rows)
 
 
-def _held_rows(value: Any) -> str:
-    return value if isinstance(value, str) else patients(value)
+def _held_rows(value: Any, counted: str) -> str:
+    """A word of the hospital's own, or its number as far as it may be said."""
+    return value if isinstance(value, str) else counted
 
 
 def share_of(share: float | None, rows: float | None) -> str:

@@ -73,7 +73,7 @@ def local_against_federated(result: Mapping[str, Any], path: Path) -> Path:
     """Own model against shared model at each hospital: dots with 95 % intervals, and the paired
     difference in figures."""
     names, _ = shown_hospitals(result, MOST_ROWS)
-    found = [g for g in gains(result) if g.hospital in names and not g.small]
+    found = [g for g in gains(result) if g.hospital in names and not g.withheld]
     rows = [gain for gain in found if gain.own or gain.shared]
     figure, axes = _canvas(1.7 + 0.42 * max(len(rows), 3), right=0.70, left=0.20)
     if not rows:

@@ -24,6 +24,7 @@ from aegis.report.hospital_tables import hospital_table, partition_table
 from aegis.report.run_tables import best_round
 from aegis.report.tables import Table, shown_hospitals
 from aegis.report.usefulness_page import usefulness_line
+from aegis.report.withheld import TOO_FEW, WITHHELD
 from aegis.report.wording import (
     DISCLAIMER,
     FEWER,
@@ -206,8 +207,9 @@ def _spent(result: Mapping[str, Any], most: int = 8) -> str:
 
 
 def _compared(gain: Gain) -> tuple[str, ...]:
-    if gain.small:
-        return (gain.hospital, FEWER, "withheld", "withheld", "withheld")
+    if gain.withheld:
+        n = FEWER if gain.withheld == TOO_FEW else WITHHELD
+        return (gain.hospital, n, *[WITHHELD] * 3)
     apart = "n/a: not comparable"
     if gain.difference is not None:
         apart = signed(gain.difference.value)

@@ -111,7 +111,7 @@ def groups(result: Result) -> str:
 def heterogeneity(result: Result) -> str:
     parts = []
     for gain in gains(result)[:12]:
-        if gain.shared is None or gain.small:
+        if gain.shared is None or gain.withheld:
             continue
         sure = f" ({interval(gain.shared.interval)})" if gain.shared.interval else ""
         parts.append(f"{gain.hospital} {percent(gain.shared.value)}{sure}")

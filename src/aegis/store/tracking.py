@@ -271,7 +271,9 @@ def _pack(folder: Path, registry: Any, run: str, mlflow_run: str) -> None:
 
     folder.mkdir()
     export(registry, registry.find(run), "sklearn", folder / "model.safetensors")
-    (folder / "requirements.txt").write_text(f"aegis-fl=={__version__}\npandas\n")
+    # Named in a comment: on an index anybody could offer a package of this name.
+    needs = f"# aegis-fl {__version__}, from the wheel or clone that your consortium uses\npandas\n"
+    (folder / "requirements.txt").write_text(needs)
     model = Model(artifact_path="model", run_id=mlflow_run)
     model.add_flavor(
         "python_function",

@@ -166,10 +166,18 @@ def _axis(topics: Topics, name: str, bins: int) -> Axis:
         return Axis(name, kind, said, ("no", "yes", "missing"))
     if kind == "category":
         if not column.categories:
-            raise BadInput(f"{name} has no public categories", way_out="Use it in --where")
+            raise BadInput(
+                f"{name} has no public categories",
+                "the groups of an answer are known before anyone looks at the rows",
+                f"Use it in --where; or write categories for {name} to columns.yaml by the table",
+            )
         return Axis(name, kind, title, (*column.categories, "missing"))
     if column.low is None or column.high is None or not column.low < column.high:
-        raise BadInput(f"{name} has no public range", way_out="Use it in --where")
+        raise BadInput(
+            f"{name} has no public range",
+            "a histogram's bins are known before anyone looks at the rows",
+            f"Use it in --where; or write low and high for {name} to columns.yaml by the table",
+        )
     edges = tuple(np.linspace(column.low, column.high, bins + 1)[1:-1].tolist())
     return Axis(name, kind, title, (*_bin_labels(edges), "missing"), edges)
 

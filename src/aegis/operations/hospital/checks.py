@@ -82,16 +82,15 @@ def _data(folder: HospitalFolder) -> Iterator[Check]:
         f"{rows} rows for {registered.task}{shared}",
         "" if rows else "Register data that hold rows",
     )
-    known = bool(schema.columns) or schema.image is not None
+    told = find_task(registered.task).schema  # what all parties know, whatever the file holds
+    known = bool(told.columns) or schema.image is not None
     shown = "images" if known else "none"
     if schema.columns:
         shown = f"{len(schema.columns)} columns ({schema.sha256[:12]})"
-    yield Check(
-        "Schema",
-        known,
-        shown,
-        "" if known else f"A road needs columns known beforehand: task {registered.task} has none",
-    )
+    way = "Serve a task with columns of its own, or a plug-in: docs/federation.md"
+    if not known:
+        shown += f", known from the file only: no coordinator takes task {registered.task}"
+    yield Check("Schema", known, shown, "" if known else way)
 
 
 def _ledger(folder: HospitalFolder) -> Iterator[Check]:

@@ -15,7 +15,8 @@ from aegis.console.coordinator.pages.rounds import METRICS, said, tick
 from aegis.console.spending import Spending
 from aegis.report.charts import Curve, Line, axis, curve, rounds_axis, thinned
 from aegis.report.tables import Table
-from aegis.report.wording import SMALL, mapping, number, sequence
+from aegis.report.withheld import WITHHELD, counts, kept_back
+from aegis.report.wording import mapping, number, sequence
 
 MOST_ROWS = 8
 MOST_LINES = 8
@@ -147,11 +148,12 @@ def beside(seen: Mapping[str, Any], metric: str) -> Beside:
         why = f"{name} was not measured in any hospital" if scored else NOT_RELEASED
         return Beside(metric, name, (), None, "", why if sequence(seen.get("history")) else
                       "no round has been closed yet")  # fmt: skip
-    large = {one: points for one, points in lines.items() if (sizes.get(one) or SMALL) >= SMALL}
+    kept = kept_back(sizes)
+    large = {one: points for one, points in lines.items() if one not in kept}
     up = metric == "log_loss"
     ranked = sorted(large, key=lambda one: (large[one][-1][1] * (-1 if up else 1), one))
     drawn = _small(ranked[:MOST_LINES], large, metric)
-    table = _table(ranked, [one for one in lines if one not in large], large, sizes, metric)
+    table = _table(ranked, sorted(set(lines) - set(large)), large, sizes, metric)
     notes = ["The worst served first, as of the last scored round; one scale for all."]
     if len(ranked) > MOST_LINES:
         notes.append(f"{MOST_LINES} of {len(ranked)} are drawn.")
@@ -207,7 +209,7 @@ def _small(
 
 def _table(
     ranked: Sequence[str],
-    small: Sequence[str],
+    kept: Sequence[str],
     lines: Mapping[str, list[Point]],
     sizes: Mapping[str, float | None],
     metric: str,
@@ -227,7 +229,8 @@ def _table(
                 said(metric, points[-1][1]),
             )
         )
-    rows += [(name, f"fewer than {SMALL}", *["withheld"] * 3) for name in sorted(small)]
+    said_of = counts(sizes)
+    rows += [(name, said_of[name], *[WITHHELD] * 3) for name in kept]
     note = "" if len(ranked) <= MOST_HOSPITALS else f"{MOST_HOSPITALS} of {len(ranked)} are shown."
     return Table(
         f"{METRIC_NAMES[metric]} of the shared model in each hospital",

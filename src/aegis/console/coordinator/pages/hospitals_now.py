@@ -15,7 +15,8 @@ from typing import Any
 from aegis.console.coordinator.desk import Desk, Sight
 from aegis.console.window.formats import score, utc
 from aegis.plan import Plan
-from aegis.report.wording import SMALL, mapping, number, patients
+from aegis.report.withheld import kept_back
+from aegis.report.wording import mapping, number, patients
 
 STATES: dict[str, str] = {
     "": "All",
@@ -283,9 +284,10 @@ def _facts(name: str, course: Course, away: bool) -> list[tuple[str, str]]:
     found = []
     if name in course.scores:
         at, metrics = course.scores[name]
-        few = number(metrics.get("examples"))
-        if few is not None and few < SMALL:
-            found.append(("Scores here", f"withheld, fewer than {SMALL} test patients"))
+        sizes = {one: number(of.get("examples")) for one, (_, of) in course.scores.items()}
+        why = kept_back(sizes).get(name)
+        if why is not None:
+            found.append(("Scores here", why.replace("n/a:", "withheld:")))
             metrics = {}
         last = ", last known" if away else ""
         for key, title in (("auc", "AUC here"), ("accuracy", "Accuracy here")):
