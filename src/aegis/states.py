@@ -166,7 +166,7 @@ class Sealing:
 class Terminated:
     """``histograms`` and ``losses`` are the released scores of the final model, by hospital, and
     ``groups`` the counts by group of patients (``aegis.assurance.groups``); ``noise`` is the
-    standard deviation in each count of the hospitals that add some."""
+    standard deviation in each count of the hospitals that add some: theirs may be negative."""
 
     progress: Progress
     status: Literal["completed", "stopped"]

@@ -55,6 +55,13 @@ def test_a_gain_is_measured_on_patients_not_fitted_on():
     assert -0.035 < np.mean(gains) < -0.008
 
 
+def test_patients_beyond_counting_one_by_one_are_dealt_by_their_bins():
+    histogram = sample(3000, seed=5, slope=0.6)[2]
+    few, many = recalibrate(histogram), recalibrate(histogram * 2**21)
+    assert many.gain == pytest.approx(few.gain, abs=0.003)
+    assert many.gain_interval[1] - many.gain_interval[0] < 1e-4
+
+
 def test_expected_observed_and_brier_equal_those_of_the_scores():
     logits, labels, histogram = sample(2000, seed=3)
     chance = 1 / (1 + np.exp(-logits))

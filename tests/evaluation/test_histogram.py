@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from aegis.errors import BadInput, RunAborted
-from aegis.evaluation.histogram import BINS, HALF, edges, score, score_many
+from aegis.evaluation.histogram import BINS, HALF, WIDEST, edges, score, score_many
 
 logits = st.floats(-60, 60) | st.floats(-1e-300, 1e-300) | st.sampled_from([0.0, -0.0, 1e300])
 scored = st.integers(1, 60).flatmap(
@@ -78,9 +78,12 @@ def test_scores_in_float32_count_like_the_same_numbers_in_float64() -> None:
     np.testing.assert_array_equal(score(z, y)[0], score(z.astype(np.float64), y)[0])
 
 
-def test_a_confident_mistake_costs_its_logit_and_does_not_overflow() -> None:
-    _, loss = score(np.array([-1e4, 1e4]), np.array([1, 1]))
-    assert loss == pytest.approx(1e4)
+def test_a_confident_mistake_costs_its_logit_up_to_the_widest() -> None:
+    _, loss = score(np.array([-60.0, 1e4]), np.array([1, 1]))
+    assert loss == pytest.approx(60)
+    for far in (-1e4, -1e300):
+        _, loss = score(np.array([far, 1e4]), np.array([1, 1]))
+        assert loss == WIDEST
 
 
 def test_nobody_scores_nothing() -> None:

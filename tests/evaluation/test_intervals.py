@@ -8,10 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aegis.errors import BadInput
+from aegis.evaluation import intervals
 from aegis.evaluation.classes import class_interval, from_judged
 from aegis.evaluation.histogram import BINS, HALF, score, score_many
 from aegis.evaluation.intervals import interval, paired_difference, wilson
 from aegis.evaluation.metrics import DECIDED, RANKED, metrics
+from aegis.evaluation.whole import from_kinds, kinds, together
 
 NAMES = DECIDED + RANKED
 
@@ -82,6 +84,81 @@ def test_nine_of_ten_intervals_at_90_percent_hold_the_truth_of_noised_counts() -
         assert found[1] - found[0] > 1.2 * (alone[1] - alone[0])
         held += found[0] <= 0.85 <= found[1]
     assert 0.84 <= held / 200 <= 0.96
+
+
+def released(rng: np.random.Generator, sizes: list[int], chances: list[float], sd: float):
+    """Noisy counts as hospitals send them: signed, moved to add up to their rows."""
+    found = []
+    for rows in sizes:
+        noisy = rng.multinomial(rows, chances) + rng.normal(0, sd, 4)
+        whole = np.floor(noisy - (noisy.sum() - rows) / 4).astype(np.int64)
+        whole[rng.permutation(4)[: rows - whole.sum()]] += 1
+        found.append(from_kinds(whole))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("sizes", "accuracy", "ill", "sd"),
+    [
+        ([40] * 8, 0.85, 0.4, 30.7),  # what the strict policy asks for, of an epsilon of 0.1
+        ([300] * 5, 0.85, 0.4, 30.7),
+        ([40] * 20, 0.9, 0.3, 30.7),
+        ([100] * 20, 0.9, 0.3, 30.7),
+        ([100] * 5, 0.85, 0.4, 7.0),
+    ],
+)
+def test_noise_far_above_a_hospitals_rows_leaves_intervals_that_hold_the_truth(
+    sizes: list[int], accuracy: float, ill: float, sd: float
+) -> None:
+    rng, trials = np.random.default_rng(4), 200
+    chances = [(1 - ill) * accuracy, (1 - ill) * (1 - accuracy), ill * (1 - accuracy)]
+    chances.append(ill * accuracy)
+    held, mean_held, figures, widths = 0, 0, [], []
+    for seed in range(trials):
+        stack = released(rng, sizes, chances, sd)
+        noise = [sd] * len(sizes)
+        low, high = interval(stack, "accuracy", draws=300, noise=noise, seed=seed) or (2, 2)
+        of = interval(stack, "accuracy", over="hospitals", draws=300, noise=noise) or (2, 2)
+        held += low <= accuracy <= high
+        mean_held += of[0] <= accuracy <= of[1]
+        figures.append(metrics(together(stack, True), None)["accuracy"])
+        widths.append(high - low)
+        assert low <= figures[-1] <= high
+    assert held / trials >= 0.9
+    assert mean_held / trials >= 0.9
+    if np.mean(widths) < 0.3:
+        assert np.mean(figures) == pytest.approx(accuracy, abs=4 * np.std(figures) / trials**0.5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_of_noisy_and_exact_counts_figure_and_interval_are_of_the_same_bins(name: str) -> None:
+    """One hospital's two bins among others' thousand: figures from ranks would lie outside."""
+    stack = hospitals(5, 400)
+    stack[4] = from_kinds(kinds(stack[4]) + np.array([-3, 2, 4, -3]))
+    bounds = interval(stack, name, noise=[0, 0, 0, 0, 3.0])
+    shown = metrics(together(list(stack), True), None)
+    assert bounds is not None
+    assert bounds[0] < shown[name] < bounds[1]
+    assert shown["auc"] == pytest.approx(shown["balanced_accuracy"])
+
+
+def test_over_noisy_hospitals_only_accuracy_has_a_mean() -> None:
+    stack = released(np.random.default_rng(0), [300] * 3, [0.4, 0.1, 0.1, 0.4], 5.0)
+    assert interval(stack, "accuracy", over="hospitals", noise=[5.0] * 3) is not None
+    assert interval(stack, "recall", over="hospitals", noise=[5.0] * 3) is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_interval_of_very_many_patients_takes_no_memory_for_each(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = hospitals(2, 300)
+    many = interval(stack * 2**24, name, draws=100)
+    assert many is not None
+    assert many[0] < metrics(stack.sum(axis=0), None)[name] < many[1] < many[0] + 1e-3
+    by_patients = interval(stack, name, draws=2000)
+    monkeypatch.setattr(intervals, "DRAWN_AT_ONCE", 100)
+    assert interval(stack, name, draws=2000) == pytest.approx(by_patients, abs=0.01)
 
 
 def test_the_mean_over_hospitals_gives_a_small_one_the_same_weight() -> None:

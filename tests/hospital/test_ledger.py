@@ -101,6 +101,15 @@ def test_rounds_runs_and_purposes_are_charged_apart(ledger):
     assert len(ledger.events("run")) == 3
 
 
+def test_the_last_charge_of_a_run_is_that_of_its_latest_round_with_one(ledger):
+    assert ledger.last_reserved("run", "train") is None
+    for number in (1, 2, 5):
+        ledger.reserve("run", number, "train", GaussianRelease(5.0 + number), CAP)
+    ledger.reserve("run", 6, "statistics", GaussianRelease(50.0), CAP)
+    ledger.reserve("other", 7, "train", GaussianRelease(60.0), CAP)
+    assert ledger.last_reserved("run", "train") == GaussianRelease(10.0)
+
+
 def test_an_exhausted_ledger_says_why_and_charges_nothing(ledger):
     for number in range(100):
         found = ledger.reserve("run", number, "train", EVENT, CAP)

@@ -4,16 +4,15 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from aegis.evaluation.classes import fault_of_counts, judged
+from aegis.evaluation.classes import fault_of_counts, from_judged, judged
 from aegis.evaluation.histogram import score
 from aegis.evaluation.metrics import metrics
+from aegis.evaluation.whole import together, whole
 from aegis.hospital.ledger import Ledger
 from aegis.hospital.policy import Policy
 from aegis.hospital.release import Account
-from aegis.hospital.scoring import _adding_up, _noisy_classes, released_scores
+from aegis.hospital.scoring import _noisy_classes, released_scores
 from aegis.messages import Evaluate, Refusal, Scores
 from aegis.privacy.filters import Cap
 from aegis.privacy.gaussian import gaussian_sigma
@@ -53,8 +52,9 @@ def test_noisy_scores_keep_accuracy_and_tell_nothing_of_bins(account):
     tableau, reply = released(policy, account, rows=3000)
     assert isinstance(reply, Scores)
     assert reply.loss_sum is None
-    assert fault_of_counts(reply.histogram, 5, reply.examples) is None
-    exact, noisy = metrics(tableau, None), metrics(reply.histogram, None)
+    assert reply.examples == 3000
+    assert fault_of_counts(reply.histogram, 5, reply.examples, noisy=True) is None
+    exact, noisy = metrics(tableau, None), metrics(whole(reply.histogram), None)
     for name in ("accuracy", "balanced_accuracy", "top_3_accuracy"):
         assert noisy[name] == pytest.approx(exact[name], abs=0.05)
         assert noisy[name] != exact[name]
@@ -68,43 +68,49 @@ def test_noisy_scores_are_charged_once_and_then_kept(account):
     assert len(account.ledger.events("run scores")) == 1
 
 
-def test_the_noise_covers_a_row_that_stands_in_two_counts():
+def test_the_noise_covers_a_row_that_stands_in_two_counts(account):
     drawn = []
 
     def heard(sd, size):
         drawn.append((sd, size))
         return SystemNoise().gaussian_on_grid(sd, size)
 
-    _noisy_classes(judged(score(*patients(5, 100))[0]), 3.0, heard)
-    assert drawn == [(pytest.approx(math.sqrt(2) * 3.0), 18)]
+    policy = Policy(scores="noisy", score_epsilon=2.0, epsilon_cap=8.0)
+    _, reply = released(policy, account, heard)
+    sigma = gaussian_sigma(2.0, policy.delta)
+    assert drawn == [(pytest.approx(math.sqrt(2) * sigma), 18)]
+    assert reply.noise_sd == drawn[0][0]
     # One row more: its class and its total, in one kind.
     fewer, more = (judged(score(*(part[:n] for part in patients(5, 100)))[0]) for n in (99, 100))
     both = np.vstack([more - fewer, (more - fewer).sum(axis=0)])
     assert np.linalg.norm(both) == pytest.approx(math.sqrt(2))
 
 
+def of_41_classes(told):
+    """What 50 patients of one class become, 60 times."""
+    cells = np.zeros((41, 3), dtype=np.int64)
+    cells[0] = 40, 6, 4
+    noise = SystemNoise._repeatable_for_tests(bytes(32)).gaussian_on_grid
+    sigma = gaussian_sigma(1.0, 1e-5)
+    spread = math.sqrt(2) * sigma
+    return sigma, [_noisy_classes(cells, spread, noise, told) for _ in range(60)]
+
+
 def test_noise_makes_no_patients_out_of_empty_classes():
     """Cut off at nought one by one, 41 classes of nobody would become dozens of patients."""
-    cells = np.zeros((41, 3), dtype=np.int64)
-    cells[0, 0] = 50
-    sigma = gaussian_sigma(1.0, 1e-5)
-    found = [_noisy_classes(cells, sigma, SystemNoise().gaussian_on_grid) for _ in range(60)]
+    sigma, found = of_41_classes(None)
     totals = np.array([one.sum() for one in found])
-    # Three totals, of which two are cut off at nought.
-    assert totals.mean() == pytest.approx(50, abs=3 * math.sqrt(2) * sigma)
-    assert all((one >= 0).all() for one in found)
+    assert totals.mean() == pytest.approx(50, abs=4 * math.sqrt(6 / 60) * sigma)
+    shown = [judged(whole(from_judged(one))) for one in found]
+    assert [one.sum() for one in shown] == np.maximum(totals, 0).tolist()
+    assert all((one >= 0).all() for one in shown)
 
 
-@given(
-    st.lists(st.floats(-50, 50), min_size=1, max_size=60),
-    st.integers(0, 500),
-)
-@settings(max_examples=200, deadline=None)
-def test_counts_are_brought_to_their_total(values, total):
-    given_values = np.array(values)
-    found = _adding_up(given_values, total)
-    assert found.sum() == total
-    assert (found >= 0).all()
-    if total >= 1:  # who was larger stays as large
-        order = np.argsort(given_values)
-        assert (np.diff(found[order]) >= -1).all()
+def test_the_classes_of_test_rows_add_up_to_them_and_what_is_right_has_no_bias():
+    sigma, found = of_41_classes(50)
+    assert {one.sum() for one in found} == {50}
+    assert (np.stack(found) < 0).any()
+    right = np.array([one[:, 0].sum() for one in found])
+    assert right.mean() == pytest.approx(40, abs=4 * math.sqrt(4 / 3 / 60) * sigma)
+    accuracy = metrics(together([from_judged(one) for one in found], True), None)["accuracy"]
+    assert accuracy == pytest.approx(right.mean() / 50)

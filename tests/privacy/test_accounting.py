@@ -232,6 +232,30 @@ def test_what_no_grid_holds_costs_its_renyi_bound_at_once(event):
     assert time.process_time() - began < 1.0
 
 
+@pytest.mark.parametrize(
+    "history",
+    [
+        [PoissonGaussian(50_000.0 + n, 0.5, 10**7) for n in range(200)],
+        [PoissonGaussian(3 + n / 100, 0.1, 10) for n in range(60)],
+        [PoissonGaussian(0.1, 1e-6)],
+        [PoissonGaussian(1000.0, 0.5, 10**6)],
+        [LaplaceRelease(10 + n / 10) for n in range(100)],
+        [LaplaceRelease(0.02), GaussianRelease(0.03)],
+    ],
+)
+def test_a_history_that_is_long_to_count_exactly_costs_no_more_than_its_renyi_bound(history):
+    epsilon_pld([PoissonGaussian(1.0, 0.1)], 1e-5)  # what it imports takes longer
+    began = time.process_time()
+    found = epsilon_pld(history, 1e-5)
+    assert time.process_time() - began < 2.0
+    assert found <= epsilon_rdp(history, 1e-5)
+
+
+def test_noise_that_rises_a_few_times_is_still_counted_exactly():
+    history = [PoissonGaussian(1.1 + n / 10, 0.1, 40) for n in range(5) for _ in range(3)]
+    assert epsilon_pld(history, DELTA) < 0.95 * epsilon_rdp(history, DELTA)
+
+
 @pytest.mark.parametrize("delta", [0.0, 1.0, float("nan")])
 def test_an_impossible_delta_is_refused(delta):
     with pytest.raises(BadInput, match="delta"):

@@ -4,7 +4,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aegis.report.hospital_tables import comparison_table, hospital_table, partition_table
-from aegis.report.withheld import KEPT, TOO_FEW, counts, kept_back
+from aegis.report.withheld import KEPT, TOO_FEW, counts, kept_back, without_figures
 
 
 @settings(max_examples=200, deadline=None)
@@ -25,6 +25,25 @@ def test_the_smallest_that_will_do_goes_along():
     assert kept_back(sizes) == {"e": TOO_FEW, "b": KEPT}
     assert counts(sizes) == {"a": "40", "b": "withheld", "c": "42", "d": "13", "e": "fewer than 10"}
     assert kept_back({"a": 40, "b": None}) == {}
+
+
+def test_who_gave_no_scores_hides_nobody_in_their_sum(a_result):
+    centres = {"small": (25, 6, 0.5), "x": (48, 12, 0.5), "y": (90, 40, 0.5), "z": (90, 41, 0.5)}
+    result = a_result(centres=centres)
+    assert without_figures(result) == {"small": TOO_FEW, "x": KEPT}
+    x = next(one for one in result["hospitals"] if one["name"] == "x")
+    x["global"] = None
+    assert without_figures(result) == {"small": TOO_FEW, "y": KEPT}
+    rows = {row[0]: row[2] for row in hospital_table(result).rows}
+    assert rows == {"small": "fewer than 10", "x": "12", "y": "withheld", "z": "41"}
+
+
+def test_what_would_give_the_whole_of_a_hospital_is_not_said_beside_its_training_rows(a_result):
+    result = a_result(centres={"small": (25, 6, 0.5), "x": (48, 12, 0.5), "y": (90, 40, 0.5)})
+    rows = {row[0]: row for row in partition_table(result).rows}
+    for name in ("small", "x"):
+        assert not any(" of " in cell for cell in rows[name]), rows[name]
+    assert any(" of " in cell for cell in rows["y"])
 
 
 def test_every_table_of_hospitals_leaves_the_same_ones_out(a_result):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -316,3 +317,65 @@ def test_a_table_that_leaves_the_house_hides_small_cells_and_what_gives_them_bac
         "women": "fewer than 10",
         "female_share": None,
     }
+
+
+@given(
+    seed=st.integers(0, 2**31),
+    who=st.integers(0, 59),
+    by_patient=st.booleans(),
+    text=st.booleans(),
+    fractions=st.sampled_from([(0.2, 0.0), (0.3, 0.2)]),
+)
+@settings(max_examples=100, deadline=None)
+def test_by_coin_no_row_moves_another(seed, who, by_patient, text, fractions) -> None:
+    """One more record, or one other diagnosis, changes that record's side and no one else's."""
+    data = made(60)
+    data = replace(data, sites=np.full(60, "here"))
+    if text:
+        words = np.array([f"w{n % 7}" for n in range(60)])
+        data = replace(data, rows=replace(data.rows, inputs={**data.rows.inputs, "word": words}))
+    if by_patient:
+        data = replace(data, groups=np.array([f"p{n // 2}" for n in range(60)]))
+
+    def sides(dataset):
+        part = partition(dataset, 1, "site", 0.5, seed, *fractions, by_coin=True)["here"]
+        held = (part.train, part.validation, part.test)
+        return {number: side for side, rows in enumerate(held) for number in numbers(rows)}
+
+    whole = sides(data)
+    labels = data.rows.labels.copy()
+    labels[who] = 1 - labels[who]
+    ill = sides(replace(data, rows=replace(data.rows, labels=labels)))
+    others = np.arange(60) != who
+    without = sides(
+        replace(
+            data,
+            rows=data.rows.take(others),
+            sites=data.sites[others],
+            groups=None if data.groups is None else data.groups[others],
+        )
+    )
+    assert len(whole) == 60
+    assert {n: side for n, side in whole.items() if n != who} == without
+    assert {n: side for n, side in ill.items() if n != who} == without
+    if by_patient:
+        assert all(whole[n] == whole[n ^ 1] for n in whole)
+
+
+def test_by_coin_the_shares_are_about_what_was_asked_for() -> None:
+    data = replace(made(4000), sites=np.full(4000, "here"))
+    part = partition(data, 1, "site", 0.5, 3, 0.2, 0.1, by_coin=True)["here"]
+    assert abs(len(part.test) - 800) < 5 * 25.3  # five standard deviations
+    assert abs(len(part.validation) - 400) < 5 * 19
+    other = partition(data, 1, "site", 0.5, 4, 0.2, 0.1, by_coin=True)["here"]
+    both = set(numbers(part.test)) & set(numbers(other.test))
+    assert abs(len(both) - 160) < 5 * 12.4  # another seed is another, independent draw
+
+
+def test_quotas_move_others_which_is_why_private_plans_toss() -> None:
+    data = replace(made(60), sites=np.full(60, "here"))
+    labels = data.rows.labels.copy()
+    labels[0] = 1 - labels[0]
+    one = partition(data, 1, "site")["here"]
+    other = partition(replace(data, rows=replace(data.rows, labels=labels)), 1, "site")["here"]
+    assert len(set(numbers(one.test)) ^ set(numbers(other.test)) - {0}) > 1

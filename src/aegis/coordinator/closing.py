@@ -17,6 +17,7 @@ import numpy as np
 from aegis.aggregation.combining import OWN
 from aegis.coordinator.validation import fault_of_scores, set_aside
 from aegis.evaluation.metrics import metrics
+from aegis.evaluation.whole import together
 from aegis.events import Event, RoundClosed, RoundRejected, RunEnded
 from aegis.messages import Answer, Part, Scores
 from aegis.plan import Plan
@@ -67,7 +68,14 @@ def close(
             continue
         answer = answers[hospital.hospital]
         fault = fault_of_scores(
-            answer, hospital, progress.run, progress.round, group_counts, plan.model.num_classes
+            answer,
+            hospital,
+            progress.run,
+            progress.round,
+            group_counts,
+            plan.model.num_classes,
+            state.part,
+            plan.data.validation_fraction,
         )
         if fault is None and isinstance(answer, Scores):
             scores.append(answer)
@@ -133,7 +141,8 @@ def summed(scores: list[Scores], sealed: SealedScores | None = None) -> dict[str
         found.append((sealed.histogram, sealed.loss_sum))
     if not found:
         return {}
-    histogram = np.add.reduce([histogram for histogram, _ in found])
+    noisy = any(answer.noise_sd > 0 for answer in scores)
+    histogram = together([histogram for histogram, _ in found], noisy)
     return metrics(histogram, total_loss([loss for _, loss in found]))
 
 
@@ -144,7 +153,10 @@ def total_loss(losses: Sequence[float | None]) -> float | None:
 
 
 def by_hospital(scores: list[Scores]) -> dict[str, dict[str, float | None]]:
-    return {answer.hospital: metrics(answer.histogram, answer.loss_sum) for answer in scores}
+    return {
+        answer.hospital: metrics(together([answer.histogram], answer.noise_sd > 0), answer.loss_sum)
+        for answer in scores
+    }
 
 
 def _finish(

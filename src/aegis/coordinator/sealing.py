@@ -22,6 +22,7 @@ from aegis.coordinator.asking import inquiry
 from aegis.coordinator.joining import asks_words, summed_statistics, tally_length
 from aegis.coordinator.rounds import NORM_LIMIT, aggregating, combine
 from aegis.coordinator.study import Step, Study
+from aegis.coordinator.validation import fault_of_sealed_scores
 from aegis.errors import DataError, RunAborted
 from aegis.evaluation.classes import shape
 from aegis.events import Event, HospitalAbsent, ReplyQuarantined, SumOpened
@@ -151,6 +152,11 @@ def _checked(study: Study, state: Sealing, opening: Opening, answers: Answers) -
             if "groups" in parts[0]:
                 groups = np.add.reduce([part["groups"] for part in parts]).astype(np.int64)
             scores = SealedScores(survivors, counts, loss, groups=groups)
+            fault = fault_of_sealed_scores(
+                scores, broadcasting.progress.hospitals, broadcasting.part, study.plan
+            )
+            if fault is not None:
+                return _again(study, state, fault, events)
             return Step(replace(broadcasting, sealed=scores), tuple(events))
 
 

@@ -23,6 +23,7 @@ CLASSES, LEAST = 10, 20
 FOLDS, REPEATS = 5, 2
 WIDTH = 1.959964
 MOST_UNSURE = 1.0  # a standard error of the slope beyond which it says nothing
+MOST_DEALT = 1_000_000  # one by one
 _STEPS = 50
 
 Counts = NDArray[np.int64]
@@ -218,11 +219,15 @@ def _dealt(
     cells: _Cells, rng: np.random.Generator
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """The patients dealt to folds at random, as (well, ill) by bin. Ill and well are dealt as one:
-    folds with equal shares of the ill would tell the intercept what it is to be judged on."""
+    folds with equal shares of the ill would tell the intercept what it is to be judged on. Of very
+    many, each bin by itself: folds are of nearly one size anyway."""
     both = np.concatenate([cells.well, cells.ill])
-    owner = np.repeat(np.arange(len(both)), both)
-    fold = rng.permutation(len(owner)) % FOLDS
-    dealt = [np.bincount(owner[fold == n], minlength=len(both)) for n in range(FOLDS)]
+    if both.sum() > MOST_DEALT:
+        dealt = list(rng.multinomial(both, np.full(FOLDS, 1 / FOLDS)).T)
+    else:
+        owner = np.repeat(np.arange(len(both)), both)
+        fold = rng.permutation(len(owner)) % FOLDS
+        dealt = [np.bincount(owner[fold == n], minlength=len(both)) for n in range(FOLDS)]
     half = len(cells.well)
     return [(one[:half], one[half:]) for one in dealt]
 

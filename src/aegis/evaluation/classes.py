@@ -23,9 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aegis.errors import BadInput, RunAborted
-from aegis.evaluation.histogram import BINS, HALF, bins_of
+from aegis.evaluation.histogram import BINS, HALF, WIDEST, bins_of
 from aegis.evaluation.intervals import Interval, most_are_small, percentiles, strata
 from aegis.evaluation.ranked import auc, average_precision
+from aegis.evaluation.whole import from_kinds, kinds
 
 EACH = 500
 _FOLD = BINS // EACH
@@ -120,7 +121,7 @@ def score_classes(
     other = np.arange(classes) != labels[:, None]
     place = classes + 2 + other * EACH + bins
     np.add.at(found, (owner[:, None], np.arange(classes), place), 1)
-    losses = np.bincount(owner, weights=log_losses(z, labels), minlength=owners)
+    losses = np.bincount(owner, weights=np.minimum(log_losses(z, labels), WIDEST), minlength=owners)
     return found, losses.astype(np.float64, copy=False)
 
 
@@ -136,14 +137,22 @@ def right_of(counts: NDArray[Any]) -> int:
     return int(counts[0, :HALF].sum() + counts[1, HALF:].sum())
 
 
-def fault_of_counts(counts: NDArray[Any], classes: int, examples: int) -> str | None:
-    """Why this cannot be what a hospital with so many scored rows sends, or nothing."""
+def fault_of_counts(
+    counts: NDArray[Any], classes: int, examples: int, most: int | None = None, noisy: bool = False
+) -> str | None:
+    """Why this cannot be what a hospital with so many scored rows sends, or nothing. No count is
+    above ``most`` where that is given; ``noisy`` ones are signed, and have no bins."""
     what, wanted = ("histogram", (2, BINS)) if classes == 2 else ("tableau", shape(classes))
-    if counts.shape != wanted or counts.dtype.kind != "i" or (counts < 0).any():
+    if counts.shape != wanted or counts.dtype.kind != "i" or (not noisy and (counts < 0).any()):
         return f"the score {what} is not {wanted} of counts"
+    if most is not None and ((counts > most) | (counts < -most)).any():
+        return f"a count of the {what} is above {most}, the most that it can be"
     found = examples_of(counts)
     if found != examples:
         return f"the {what} counts {found} rows, the message {examples}"
+    if noisy:
+        bare = from_kinds(kinds(counts)) if classes == 2 else from_judged(judged(counts))
+        return None if np.array_equal(bare, counts) else f"the noisy {what} has bins"
     return None if classes == 2 else fault_of_tableau(counts)
 
 
@@ -178,8 +187,7 @@ def binned(tableau: Counts) -> tuple[Counts, Counts]:
 def class_metrics(tableau: Counts, loss_sum: float | None) -> dict[str, float | None]:
     """Every figure of a tableau or of a sum of them, with ``examples``; None where it does not
     exist. ``top_3_accuracy`` is there for more than three classes."""
-    classes = len(tableau)
-    examples = examples_of(tableau)
+    classes, examples = len(tableau), examples_of(tableau)
     of_class = tableau[:, : classes + 1].sum(axis=1)
     right = np.diagonal(tableau)
     found: dict[str, float] = {
@@ -221,8 +229,7 @@ def class_interval(
     elif most_are_small(cells):
         return None
     rng = np.random.default_rng(seed)
-    rows = cells.sum(axis=(1, 2))
-    flat = cells.reshape(len(cells), -1)
+    flat, rows = cells.reshape(len(cells), -1), cells.sum(axis=(1, 2))
     chances = flat / rows[:, None]
     drawn = rng.multinomial(rows, chances, size=(draws, len(cells)))
     drawn = drawn.reshape(draws, *cells.shape)

@@ -5,7 +5,8 @@ the logit. Histograms of hospitals add up, and accuracy and everything else that
 side of one half a probability lies is exact: logit 0 is an edge. Ranks are kept up to ties within a
 bin. The bins are narrow about 0 and widen with the logit (an arcsinh scale), because the models of
 first rounds hardly leave 0 and those of last rounds reach 40: bins of one width would make one of
-them look like guessing.
+them look like guessing. A row's log-loss counts up to ``WIDEST``, as if no logit went further, so
+that what so many rows can lose at most is known.
 """
 
 from __future__ import annotations
@@ -73,6 +74,6 @@ def score_many(
     cells = (owner * 2 + labels) * BINS + bins_of(z)
     counts = np.bincount(cells, minlength=owners * 2 * BINS).astype(np.int64, copy=False)
     # log(1 + e^-z) for the ill, log(1 + e^z) for the healthy, without overflow.
-    loss = np.logaddexp(0.0, np.where(labels == 1, -z, z))
+    loss = np.minimum(np.logaddexp(0.0, np.where(labels == 1, -z, z)), WIDEST)
     losses = np.bincount(owner, weights=loss, minlength=owners).astype(np.float64, copy=False)
     return counts.reshape(owners, 2, BINS), losses

@@ -6,6 +6,11 @@ together: within one of them there is nothing to draw, and the interval would be
 histogram knows of its patients is enough to do so without seeing one. Differences between two
 models are taken on the same patients, because patients that both get right or both get wrong say
 nothing about which is better.
+
+Where counts are noisy, what is drawn lies about the signed counts themselves, with the patients'
+chance and the noise in it, and each draw is made whole as the sum is that the figure is of
+(``evaluation.whole``). Whoever made draws about counts that are whole already would add the noise
+to an estimate that the noise has moved: the interval would be wide and beside the truth.
 """
 
 from __future__ import annotations
@@ -18,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aegis.errors import BadInput
-from aegis.evaluation.histogram import HALF
 from aegis.evaluation.metrics import DECIDED, RANKED, values
+from aegis.evaluation.whole import TN, TP, kinds, whole_kinds
 
 Over: TypeAlias = Literal["pooled", "hospitals"]
 Interval: TypeAlias = tuple[float, float]
@@ -39,9 +44,9 @@ def interval(
     noise: Sequence[float] = (),
 ) -> Interval | None:
     """The interval of ``metric`` over hospitals' histograms, each (2, 1000), or their tableaus of
-    more classes. ``noise`` is the standard deviation that each hospital added to its counts, if it
-    did: then they are two bins wide, and what is drawn is made as noisy. Of noisy tableaus there
-    is no interval.
+    more classes. ``noise`` is the standard deviation that each hospital added to its counts, which
+    it moved to add up to its rows; where one did, every figure is of two bins. Of noisy tableaus
+    there is no interval, and of a mean over noisy hospitals only that of accuracy.
 
     ``over`` takes the metric of all rows together (``pooled``) or the unweighted mean of the
     hospitals' own (``hospitals``; a hospital without the metric is left out). None where the metric
@@ -63,14 +68,15 @@ def interval(
     stack = stack[there]
     if len(stack) == 0:
         return None
-    spread = np.asarray(noise)[there] if any(noise) else None
     if over == "hospitals" and most_are_small(stack):
         return None
-    if over == "pooled" and spread is None:
-        stack = strata(stack)
     rng = np.random.default_rng(seed)
-    if metric in DECIDED or spread is not None:
-        return percentiles(_decided(stack, metric, over, draws, rng, spread), level)
+    if any(noise):
+        return _noisy(kinds(stack), np.asarray(noise)[there], metric, over, level, draws, rng)
+    if over == "pooled":
+        stack = strata(stack)
+    if metric in DECIDED:
+        return percentiles(_decided(stack, metric, over, draws, rng), level)
     if over == "pooled":
         return percentiles(_ranked(stack, metric, draws, rng), level)
     return percentiles(_mean([_ranked(one[None], metric, draws, rng) for one in stack]), level)
@@ -132,23 +138,45 @@ def _rows(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.asarray(counts.reshape(len(counts), -1).sum(axis=1))
 
 
-def _decided(
-    stack: NDArray[np.int64],
+def _noisy(
+    signed: NDArray[np.int64],
+    noise: NDArray[np.float64],
     metric: str,
     over: Over,
+    level: float,
     draws: int,
     rng: np.random.Generator,
-    spread: NDArray[np.float64] | None = None,
+) -> Interval | None:
+    """Of signed counts (hospitals, 4), which were rounded after their noise. The interval of a
+    ratio holds what the ratio of the whole counts is."""
+    variance = np.where(noise > 0, noise**2 + 1 / 12, 0.0)
+    if over == "pooled":
+        signed, variance = signed.sum(axis=0, keepdims=True), variance.sum(keepdims=True)
+    elif metric != "accuracy":
+        return None
+    rows = signed.sum(axis=1)
+    shares = whole_kinds(signed, rows) / rows[:, None]
+    chance = rng.multinomial(rows, shares, size=(draws, len(rows))) - rows[:, None] * shares
+    added = rng.normal(size=chance.shape) * np.sqrt(variance)[:, None]
+    drawn = signed + chance + added - added.mean(axis=-1, keepdims=True)
+    if over == "hospitals":
+        means = ((drawn[..., TN] + drawn[..., TP]) / rows).mean(axis=1)
+        return percentiles(np.clip(means, 0.0, 1.0), level)
+    found = whole_kinds(drawn[:, 0], rows[0]).reshape(draws, 2, 2)
+    bounds = percentiles(values(found, metric, half=1), level)
+    shown = float(values(whole_kinds(signed[0], rows[0]).reshape(2, 2), metric, half=1))
+    if bounds is None or np.isnan(shown):
+        return None
+    return min(bounds[0], shown), max(bounds[1], shown)
+
+
+def _decided(
+    stack: NDArray[np.int64], metric: str, over: Over, draws: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """(draws,) A decision knows four kinds of patient, so four counts a hospital are drawn; with
-    noise of ``spread`` (hospitals,) they keep their sum, as the released ones do."""
-    kinds = np.stack([stack[..., :HALF].sum(-1), stack[..., HALF:].sum(-1)], axis=-1)
-    kinds = kinds.reshape(len(stack), 4)
-    rows = kinds.sum(axis=1)
-    drawn = rng.multinomial(rows, kinds / rows[:, None], size=(draws, len(stack)))
-    if spread is not None:
-        added = rng.normal(size=drawn.shape) * spread[:, None]
-        drawn = np.maximum(drawn + added - added.mean(axis=-1, keepdims=True), 0)
+    """(draws,) A decision knows four kinds of patient, so four counts a hospital are drawn."""
+    counts = kinds(stack)
+    rows = counts.sum(axis=1)
+    drawn = rng.multinomial(rows, counts / rows[:, None], size=(draws, len(stack)))
     drawn = drawn.reshape(draws, len(stack), 2, 2)
     if over == "pooled":
         return values(drawn.sum(axis=1), metric, half=1)
@@ -158,10 +186,13 @@ def _decided(
 def _ranked(
     stack: NDArray[np.int64], metric: str, draws: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """(draws,) The metric of all rows together, rows drawn within each hospital of ``stack``."""
+    """(draws,) The metric of all rows together, rows drawn within each hospital of ``stack``: one
+    by one, or by their counts where they are very many and would take memory each."""
     occupied: NDArray[np.bool_] = stack.sum(axis=(0, 1)) > 0
     counts = stack[..., occupied]
     cells = counts[0].size
+    if stack.sum() > DRAWN_AT_ONCE:
+        return _ranked_by_counts(counts, metric, draws, rng)
     owner, cell = np.nonzero(counts.reshape(len(stack), cells))
     cell = np.repeat(cell, counts.reshape(len(stack), cells)[owner, cell])
     rows = stack.sum(axis=(1, 2))
@@ -176,6 +207,17 @@ def _ranked(
         drawn = np.bincount(where.reshape(-1), minlength=some * cells)
         found.append(values(drawn.reshape(some, *counts.shape[1:]), metric))
     return np.concatenate(found)
+
+
+def _ranked_by_counts(
+    counts: NDArray[np.int64], metric: str, draws: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    flat = counts.reshape(len(counts), -1)
+    drawn = np.zeros((draws, flat.shape[1]), dtype=np.int64)
+    for one in flat:
+        there = np.flatnonzero(one)
+        drawn[:, there] += rng.multinomial(one.sum(), one[there] / one.sum(), size=draws)
+    return values(drawn.reshape(draws, *counts.shape[1:]), metric)
 
 
 def _mean(found: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:

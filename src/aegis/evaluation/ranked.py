@@ -17,7 +17,7 @@ Counts: TypeAlias = NDArray[np.integer] | NDArray[np.floating]
 def auc(negatives: Counts, positives: Counts) -> NDArray[np.float64]:
     """The area under the ROC curve of each pair of histograms in (..., bins), lowest bin first."""
     below = np.cumsum(negatives, axis=-1) - negatives / 2
-    pairs = negatives.sum(-1) * positives.sum(-1)
+    pairs = 1.0 * negatives.sum(-1) * positives.sum(-1)  # beyond 64 bits where rows are many
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray((positives * below).sum(-1) / pairs)
 

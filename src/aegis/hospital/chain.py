@@ -118,6 +118,15 @@ class Chain:
         )
         return None if row is None else str(row[0])
 
+    def last(self, kind: Kind, run: str, purpose: str) -> str | None:
+        """The detail of a run's latest such row, of whichever round."""
+        row = self._one(
+            "SELECT detail FROM rows WHERE kind=? AND run=? AND purpose=? "
+            "ORDER BY number DESC LIMIT 1",
+            (kind, run, purpose),
+        )
+        return None if row is None else str(row[0])
+
     def reserved(self, run: str | None) -> list[tuple[str, int]]:
         """Each event that was charged, and how often; of one run, or of all."""
         return self._all(

@@ -3,7 +3,8 @@
 With A attributes a record stands in A counts, and adds a chance of at most 1 to A sums: the
 sensitivity of all of them together is the root of 2 A, and the noise is that much larger than for
 one count. They are charged like one more release of scores. The hospital's own accuracy, which goes
-with them, is taken from its noisy scores and costs nothing.
+with them, is taken from its noisy scores and costs nothing. Noisy counts leave signed, so that sums
+of hospitals have no bias.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ def noisy_groups(
 ) -> NDArray[np.int64] | None:
     """The counts by group with noise, charged once; None where there is no room for them.
     ``scores`` are the noisy ones that go out with them."""
-    accuracy = hospital_counts(right_of(scores.histogram), scores.examples)
+    right = min(max(right_of(scores.histogram), 0), max(scores.examples, 0))
+    accuracy = hospital_counts(right, scores.examples)
     cells = groups.counts[:-PER_HOSPITAL].reshape(-1, PER_GROUP)
     if not cells.size:
         return accuracy
@@ -80,7 +82,7 @@ def noisy_groups(
         spread = sigma * math.sqrt(2 * groups.attributes)
         drawn = off_grid(noise(spread, cells.size)).reshape(cells.shape)
         drawn[:, -1] /= STEP
-        noisy = np.maximum(np.rint(cells + drawn), 0).astype(np.int64)
+        noisy = np.rint(cells + drawn).astype(np.int64)
         reply = Counts(own, round, scores.hospital, noisy, scores.examples, spread, 1)
         account.store(GROUPS, reply, run=own)
     assert isinstance(reply, Counts)

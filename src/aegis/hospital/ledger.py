@@ -176,6 +176,11 @@ class Ledger:
         detail = self._chain.detail("reserved", run, round, purpose)
         return None if detail is None else event_from_json(detail)
 
+    def last_reserved(self, run: str, purpose: str) -> Event | None:
+        """What the run was last charged for this, in whichever round; None where it never was."""
+        detail = self._chain.last("reserved", run, purpose)
+        return None if detail is None else event_from_json(detail)
+
     def payload(self, run: str, round: int, purpose: str) -> bytes | None:
         """The stored bytes, or None where nothing was stored. ``DataError`` where they are damaged
         or were forgotten: then nothing may be sent, as other bytes would be a second release."""

@@ -18,11 +18,11 @@ from typing import TypeAlias
 
 import numpy as np
 
-from aegis.errors import BadInput, DataError
+from aegis.errors import AegisError, BadInput, DataError
 from aegis.hospital.release import Account
 from aegis.messages import Refusal, Train, Vector
 from aegis.plan import Plan
-from aegis.plan.schedule import follows_noise_rule, noises_steps, noises_updates
+from aegis.plan.schedule import follows_noise_rule, noises_steps, noises_updates, sampled_steps
 from aegis.privacy.accounting import Event, GaussianRelease, LaplaceRelease, PoissonGaussian
 from aegis.privacy.budget import Accountant, Action, Advice, Orchestrator
 from aegis.privacy.dpsgd import DpSgd, noise_multiplier_for
@@ -61,15 +61,12 @@ def fault_of(plan: Plan) -> str | None:
 def built(plan: Plan, rows: int, multiplier: float) -> Mechanism:
     """The plan's mechanism at a hospital with so many training rows. ``multiplier`` is in the
     mechanism's own unit: its clip, or for whole updates its sensitivity."""
-    privacy, training = plan.privacy, plan.training
+    privacy = plan.privacy
     if privacy.max_grad_norm is None:
         raise DataError("privacy.max_grad_norm: null bounds nothing")
     if noises_updates(plan):
         return LocalUpdate(privacy.max_grad_norm, multiplier, privacy.noise)
-    per_epoch = -(-rows // training.batch_size)
-    steps = training.local_steps or training.local_epochs * per_epoch
-    rate = min(1.0, training.batch_size / rows)
-    return DpSgd(privacy.max_grad_norm, multiplier, rate, steps)
+    return DpSgd(privacy.max_grad_norm, multiplier, *sampled_steps(plan, rows))
 
 
 def planned_multiplier(plan: Plan, rows: int) -> float:
@@ -87,6 +84,17 @@ def planned_multiplier(plan: Plan, rows: int) -> float:
             if given is not None:
                 return given
             return _calibrated(privacy.epsilon_budget, privacy.delta, rate, steps * rounds)
+
+
+def first_charge(plan: Plan, rows: int) -> Event | None:
+    """What the first round is charged here by the plan and the rows alone. None under the noise
+    rule, which counts the others' rows too, and where there will be no training."""
+    if not rows or not (noises_steps(plan) or noises_updates(plan)):
+        return None
+    try:
+        return built(plan, rows, planned_multiplier(plan, rows)).event
+    except AegisError:
+        return None  # no noise is enough
 
 
 # A thousand simulated hospitals ask in every round, and many are of one size.

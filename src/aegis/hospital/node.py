@@ -25,7 +25,7 @@ from aegis.hospital.gate import Gate
 from aegis.hospital.grouping import Grouped, scores_of
 from aegis.hospital.inspection import starting_model
 from aegis.hospital.learning import Learning
-from aegis.hospital.mechanisms import fault_of
+from aegis.hospital.mechanisms import fault_of, first_charge
 from aegis.hospital.policy import Closed, Policy
 from aegis.hospital.policy_file import PolicyFile
 from aegis.hospital.release import Account, fault_of_target
@@ -169,6 +169,8 @@ class Node:
         """What the policy lets out of these scores."""
         noise = self._noise.gaussian_on_grid
         try:
+            plan = self._runs[scoring.request.run].plan
+            noisy = self.policy.scores == "noisy"
             released = released_scores(
                 scoring.request,
                 self.name,
@@ -179,7 +181,9 @@ class Node:
                 noise,
                 groups,
                 sealed=scoring.stage is not None,
-                left=self._gate.left(self._runs[scoring.request.run].plan, scoring.request),
+                left=self._gate.left(plan, scoring.request),
+                first=first_charge(plan, len(self.site.train)) if noisy else None,
+                groups_due=bool(plan.fairness.attributes),
             )
             return self._sealed(scoring.stage, released)
         except REFUSED as error:

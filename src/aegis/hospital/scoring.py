@@ -8,15 +8,17 @@
     withheld   nothing
 
 One held-out record stands in one of the four counts, so adding or removing it changes them by one:
-sensitivity 1. Noisy counts are made whole afterwards, which costs no privacy: those of the test
-rows to add up to how many there are, which the hospital told when it enrolled; others are cut off
-at nought.
-Of more than two classes it stands in one count of its class and in one total: sensitivity the root
-of 2. What all classes come to is then brought to the totals, which carry the least noise, so that
-cutting off at nought makes no patients out of empty classes.
+sensitivity 1. Of more than two classes it stands in one count of its class and in one total:
+sensitivity the root of 2.
+
+Noisy counts leave signed: what is cut off at nought here would be a bias in every sum of hospitals
+(``evaluation.whole``). They are only moved, all by as much: those of the test rows to add up to how
+many there are, which the hospital told when it enrolled, those of classes to their totals, which
+carry the least noise. That costs no privacy.
 
 Training goes first: as long as rounds are left, noisy scores that the rest of the training would
-lack are not given. A model that was not scored is worth more than one that was not finished.
+lack are not given. A model that was not scored is worth more than one that was not finished. So do
+the scores of the final model.
 """
 
 from __future__ import annotations
@@ -30,13 +32,14 @@ from numpy.typing import NDArray
 
 from aegis.errors import DataError
 from aegis.evaluation.classes import examples_of, from_judged, is_tableau, judged
-from aegis.evaluation.histogram import BINS, HALF, WIDEST
+from aegis.evaluation.histogram import WIDEST
+from aegis.evaluation.whole import MOST_PER_ROW, from_kinds, kinds, rounded
 from aegis.hospital.grouping import Grouped, noisy_groups, scores_of
 from aegis.hospital.mechanisms import TRAIN
 from aegis.hospital.policy import Policy
 from aegis.hospital.release import Account, fault_of_target
 from aegis.messages import Evaluate, Refusal, Reply, Scores
-from aegis.privacy.accounting import GaussianRelease
+from aegis.privacy.accounting import Event, GaussianRelease
 from aegis.privacy.filters import Cap
 from aegis.privacy.gaussian import gaussian_sigma
 from aegis.privacy.noise import off_grid
@@ -62,10 +65,14 @@ def released_scores(
     groups: Grouped | None = None,
     sealed: bool = False,
     left: int = 0,
+    first: Event | None = None,
+    groups_due: bool = False,
 ) -> Reply:
     """The reply to a request for scores, from the exact histogram (2, bins) or tableau, and the
     exact counts by group where they were asked for. ``sealed``: it leaves inside a sealed sum.
-    ``left`` is how many rounds of training are planned after this."""
+    ``left`` is how many rounds of training are planned after this, ``first`` what one is charged
+    where the run was not charged for any yet, ``groups_due`` whether the run ends with a question
+    about groups of patients: a release of its own."""
     run, round = request.run, request.round
     if policy.scores == "withheld":
         return Refusal(run, round, hospital, "withheld by this hospital's policy")
@@ -86,23 +93,19 @@ def released_scores(
     if fault is not None:
         return Refusal(run, round, hospital, fault)
     sigma = gaussian_sigma(policy.score_epsilon, policy.delta)
+    spread = math.sqrt(2) * sigma if is_tableau(histogram) else sigma
+    if request.part == "test" and spread > MOST_PER_ROW * examples:
+        reason = f"noise of {spread:.3g} patients would leave nothing to tell of {examples} rows"
+        return Refusal(run, round, hospital, reason)
 
     def compute() -> Reply:
+        told = examples if request.part == "test" else None
         if is_tableau(histogram):
-            tableau = from_judged(_noisy_classes(judged(histogram), sigma, noise))
-            spread = math.sqrt(2) * sigma
-            return Scores(
-                run, round, hospital, tableau, None, examples_of(tableau), noise_sd=spread
-            )
-        exact = np.add.reduceat(histogram, [0, HALF], axis=1).astype(float)
-        noisy = exact + off_grid(noise(sigma, 4)).reshape(2, 2)
-        if request.part == "test":
-            counts = _adding_up(noisy.ravel(), examples).reshape(2, 2)
+            released = from_judged(_noisy_classes(judged(histogram), spread, noise, told))
         else:
-            counts = np.maximum(np.rint(noisy), 0).astype(np.int64)
-        coarse = np.zeros((2, BINS), dtype=np.int64)
-        coarse[:, HALF - 1], coarse[:, HALF] = counts[:, 0], counts[:, 1]
-        return Scores(run, round, hospital, coarse, None, int(counts.sum()), noise_sd=sigma)
+            noisy = kinds(histogram) + off_grid(noise(sigma, 4))
+            released = from_kinds(_moved(noisy, told))
+        return Scores(run, round, hospital, released, None, examples_of(released), noise_sd=spread)
 
     def grouped(reply: Reply) -> Reply:
         if groups is None or not isinstance(reply, Scores):
@@ -116,8 +119,9 @@ def released_scores(
     if kept is not None:
         return grouped(kept)
     event = GaussianRelease(sigma)
-    if not _room_beside_training(account, run, round, left, event):
-        reason = "what these data may still spend is kept for the rounds that are left"
+    if not _room_beside_training(account, request, left, event, first, groups_due):
+        later = "rounds that are left" if left else "final model's scores"
+        reason = f"what these data may still spend is kept for the {later}"
         return Refusal(run, round, hospital, reason)
     refusal = account.refused(own, round, request.part, hospital, event, budget)
     if refusal is not None:
@@ -128,33 +132,37 @@ def released_scores(
 
 
 def _room_beside_training(
-    account: Account, run: str, round: int, left: int, event: GaussianRelease
+    account: Account,
+    request: Evaluate,
+    left: int,
+    event: GaussianRelease,
+    first: Event | None,
+    groups_due: bool,
 ) -> bool:
-    """Whether the cap holds these scores, ``left`` more rounds that cost what this one did, and the
-    scores of the final model."""
-    trained = account.ledger.reserved(run, round, TRAIN) if left > 0 else None
-    if trained is None:
+    """Whether the cap holds these scores, ``left`` more rounds that cost what the last one did in
+    which this hospital trained, and the scores of the final model. Scores of test rows after which
+    no round is left are the final model's: nothing is kept from them."""
+    if request.groups or (left == 0 and request.part == "test"):
         return True
-    return account.cap.holds([*account.ledger.events(), event, *[trained] * left, event])
+    trained = account.ledger.last_reserved(request.run, TRAIN) or first
+    training = [] if trained is None else [trained] * left
+    final = [event] * (1 + groups_due)
+    return account.cap.holds([*account.ledger.events(), event, *training, *final])
 
 
-def _noisy_classes(cells: NDArray[np.int64], sigma: float, noise: Noise) -> NDArray[np.int64]:
-    """Counts (K, 3) and their totals (3,) with noise, made whole, at least nought, and agreeing."""
-    exact = np.vstack([cells, cells.sum(axis=0)]).astype(float)
-    noisy = exact + off_grid(noise(math.sqrt(2) * sigma, exact.size)).reshape(exact.shape)
-    totals = np.maximum(np.rint(noisy[-1]), 0).astype(np.int64)
-    columns = [_adding_up(noisy[:-1, at], int(totals[at])) for at in range(len(totals))]
+def _noisy_classes(
+    cells: NDArray[np.int64], spread: float, noise: Noise, told: int | None
+) -> NDArray[np.int64]:
+    """Counts (K, 3) with noise that agree with their totals, which had noise of their own."""
+    exact = np.vstack([cells, cells.sum(axis=0)])
+    noisy = exact + off_grid(noise(spread, exact.size)).reshape(exact.shape)
+    totals = _moved(noisy[-1], told)
+    columns = [_moved(noisy[:-1, at], int(total)) for at, total in enumerate(totals)]
     return np.stack(columns, axis=1)
 
 
-def _adding_up(values: NDArray[np.float64], total: int) -> NDArray[np.int64]:
-    """The nearest whole numbers of at least nought that add up to ``total``: the projection onto
-    the simplex (Held, Wolfe and Crowder 1974), then largest remainders."""
-    down = np.sort(values)[::-1]
-    excess = (np.cumsum(down) - total) / np.arange(1, len(down) + 1)
-    kept = int(np.flatnonzero(down - excess >= 0).max(initial=0))
-    shares = np.maximum(values - excess[kept], 0)
-    whole = np.floor(shares + 1e-9).astype(np.int64)
-    rest = total - int(whole.sum())
-    whole[np.argsort(whole - shares, kind="stable")[:rest]] += 1
-    return np.asarray(whole)
+def _moved(noisy: NDArray[np.float64], total: int | None) -> NDArray[np.int64]:
+    """Whole numbers, signed: where there is a ``total``, all moved by as much to add up to it."""
+    if total is None:
+        return np.rint(noisy).astype(np.int64)
+    return rounded(noisy - (noisy.sum() - total) / len(noisy), total)

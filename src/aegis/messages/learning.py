@@ -164,9 +164,9 @@ class Update:
 @dataclass(frozen=True, slots=True)
 class Scores:
     """``histogram`` is (2, bins): how many negatives and positives scored in each bin. Noisy
-    scores have two bins only, and no loss; ``noise_sd`` is the standard deviation of the noise in
-    each count, in patients. Where K > 2 classes are told apart it is the tableau
-    (K, K + 1002) of ``aegis.evaluation.classes``. ``groups`` is laid out as
+    scores have two bins only, which may be negative, and no loss; ``noise_sd`` is the standard
+    deviation of the noise in each count, in patients. Where K > 2 classes are told apart it is the
+    tableau (K, K + 1002) of ``aegis.evaluation.classes``. ``groups`` is laid out as
     ``aegis.assurance.groups``."""
 
     run: str

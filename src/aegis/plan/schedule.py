@@ -45,4 +45,12 @@ def schedule(plan: Plan, examples: int, hospitals: int, features: int) -> DpGdSc
     return replace(found, rounds=rounds, clip=clip, learning_rate=rate, noise_sd=noise)
 
 
-__all__ = ["follows_noise_rule", "noises_steps", "noises_updates", "schedule"]
+def sampled_steps(plan: Plan, rows: int) -> tuple[float, int]:
+    """DP-SGD of one round at a hospital with so many training rows: the chance with which each row
+    joins a batch, and how many batches there are."""
+    training = plan.training
+    steps = training.local_steps or training.local_epochs * -(-rows // training.batch_size)
+    return min(1.0, training.batch_size / rows), steps
+
+
+__all__ = ["follows_noise_rule", "noises_steps", "noises_updates", "sampled_steps", "schedule"]

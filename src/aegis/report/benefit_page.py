@@ -10,7 +10,7 @@ from typing import Any
 from aegis.report.gains import Measure, measure
 from aegis.report.hospital_tables import share_with_interval
 from aegis.report.tables import MOST_ROWS, Table
-from aegis.report.withheld import TOO_FEW, WITHHELD, counts, kept_back, tested_in
+from aegis.report.withheld import TOO_FEW, WITHHELD, counts, kept_back, without_figures
 from aegis.report.wording import (
     FEWER,
     MINUS,
@@ -53,7 +53,7 @@ def personal_table(result: Mapping[str, Any]) -> Table | None:
     if not fitted:
         return None
     methods = {str(mapping(row.get("personal")).get("method")) for row in fitted}
-    why = kept_back(tested_in(result))
+    why = without_figures(result)
     note = " ".join(METHODS[name] for name in sorted(methods) if name in METHODS)
     return Table(
         "The shared model on each hospital’s test patients, as it is and fitted to the hospital, "

@@ -35,6 +35,7 @@ from aegis.evaluation.calibration import middles
 from aegis.evaluation.classes import examples_of, is_tableau, right_of
 from aegis.evaluation.histogram import HALF
 from aegis.evaluation.intervals import wilson
+from aegis.evaluation.whole import together
 from aegis.report.suppression import Cell, large_enough, suppress
 from aegis.report.within_hospitals import share, within_hospitals
 from aegis.report.wording import NBSP
@@ -55,7 +56,10 @@ def fairness(study: Study, final: Terminated, minimum: int = MINIMUM_CELL) -> di
     by_hospital, total = _counts(final)
     measured: dict[str, tuple[Group, ...]] = {}
     if final.histograms:
-        measured[HOSPITAL] = tuple(_hospital(name, h) for name, h in final.histograms.items())
+        measured[HOSPITAL] = tuple(
+            _hospital(name, together([h], name in final.noise))
+            for name, h in final.histograms.items()
+        )
     if total is not None:
         measured |= groups_from_counts(groupings, total)
     shown = {name: _shown(groups, minimum) for name, groups in measured.items()}

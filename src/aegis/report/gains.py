@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from aegis.report.withheld import kept_back, tested_in
+from aegis.report.withheld import without_figures
 from aegis.report.wording import interval_of, mapping, number, sequence
 
 Word = Literal["better", "no clear difference", "worse", "not comparable"]
@@ -65,7 +65,7 @@ def gains(result: Mapping[str, Any]) -> tuple[Gain, ...]:
     named = {gain.hospital for gain in found}
     others = map(mapping, sequence(result.get("hospitals")))
     found += [_beside(entry) for entry in others if str(entry.get("name")) not in named]
-    why = kept_back(tested_in(result))
+    why = without_figures(result)
     found = [replace(gain, withheld=why.get(gain.hospital, "")) for gain in found]
     return tuple(sorted(found, key=_rank))
 

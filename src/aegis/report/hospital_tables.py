@@ -11,7 +11,7 @@ from typing import Any
 
 from aegis.report.gains import Gain, Measure, gains
 from aegis.report.tables import MOST_ROWS, Table, shown_hospitals
-from aegis.report.withheld import TOO_FEW, WITHHELD, counts, kept_back, tested_in
+from aegis.report.withheld import TOO_FEW, WITHHELD, counts, counts_tested, without_figures
 from aegis.report.wording import (
     FEWER,
     NBSP,
@@ -93,7 +93,7 @@ def hospital_table(result: Mapping[str, Any]) -> Table:
     hospitals = [mapping(h) for h in sequence(result.get("hospitals"))]
     several = result.get("classes") is not None
     groups = _groups(result)
-    why, tested = kept_back(tested_in(result)), counts(tested_in(result))
+    why, tested = without_figures(result), counts_tested(result)
     trained = counts({str(h.get("name", "unnamed")): number(h.get("examples")) for h in hospitals})
     return Table(
         "The shared model on each hospital’s own test patients",
@@ -204,6 +204,8 @@ def _held(
     hospital: Mapping[str, Any], trained: Mapping[str, str], tested: Mapping[str, str]
 ) -> tuple[str, ...]:
     name = str(hospital.get("hospital", "unnamed"))
+    kept = WITHHELD in (trained[name], tested[name])  # the whole less the one is the other
+    kept = kept or FEWER in (trained[name], tested[name])
     parts = [number(hospital.get(name)) for name in ("train", "validation", "test")]
     rows = number(hospital.get("rows"))
     if rows is None and parts[0] is not None and parts[2] is not None:
@@ -215,10 +217,10 @@ def _held(
         name,
         _held_rows(hospital.get("train"), trained[name]),
         _held_rows(hospital.get("test"), tested[name]),
-        _ill(hospital, rows),
+        WITHHELD if kept else _ill(hospital, rows),
         (NOT_RECORDED if mean is None else f"{mean:.1f}" + ("" if sd is None else f" ({sd:.1f})")),
         NOT_RECORDED if low is None or high is None else f"{low:.0f} to {high:.0f} years",
-        share_of(number(hospital.get("female_share")), rows),
+        WITHHELD if kept else share_of(number(hospital.get("female_share")), rows),
     )
 
 

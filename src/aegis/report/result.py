@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from aegis.coordinator.closing import total_loss
 from aegis.coordinator.steps import Study
-from aegis.evaluation.classes import DRAWN, shape
+from aegis.evaluation.classes import DRAWN, examples_of, right_of, shape
 from aegis.evaluation.intervals import interval
 from aegis.evaluation.metrics import metrics
+from aegis.evaluation.whole import together
 from aegis.messages import Enrolled
 from aegis.plan.own_data import class_names
 from aegis.privacy.accounting import Event
@@ -55,7 +56,9 @@ def result_of(
         histograms.append(final.sealed.histogram)
         losses.append(final.sealed.loss_sum)
     noise = [final.noise.get(name, 0.0) for name in names] + [0.0] * (len(histograms) - len(own))
-    together = summed_metrics(histograms, losses, plan.model.num_classes)
+    noisy = bool(final.noise)
+    total = together(histograms, noisy) if histograms else None
+    found = summed_metrics([] if total is None else [total], losses, plan.model.num_classes)
     spent = spent_by(releases, plan.privacy.delta) if plan.privacy.enabled else {}
     hospitals: list[dict[str, Any]] = [
         {
@@ -63,7 +66,10 @@ def result_of(
             "examples": h.examples,
             "test_examples": h.held_out,
             "global": (
-                metrics(final.histograms[h.hospital], final.losses[h.hospital])
+                metrics(
+                    together([final.histograms[h.hospital]], h.hospital in final.noise),
+                    final.losses[h.hospital],
+                )
                 if h.hospital in final.histograms
                 else None
             ),
@@ -93,11 +99,11 @@ def result_of(
         "chosen_round": final.round,
         "seconds": span(records),
         "global": {
-            **together,
+            **found,
             "ci95": {
                 name: interval(histograms, name, noise=noise)
                 for name in (INTERVALS if plan.model.num_classes == 2 else DRAWN)
-                if together.get(name) is not None
+                if found.get(name) is not None
             },
             "noise_sd": float(np.linalg.norm(noise)),
         },
@@ -112,8 +118,8 @@ def result_of(
         **detected(plan, records),
         "fairness": fairness(study, final),
         **usefulness(final),
-        **classes_of(histograms, study.schema.classes),
-        **imbalance(histograms, class_names(plan, study.schema), together),
+        **classes_of(scored_histograms(final), study.schema.classes),
+        **imbalance(scored_histograms(final), class_names(plan, study.schema), found),
         "privacy": privacy_of(plan, releases, scored),
         "audit_log": None,
         "audit_log_reason": "no log was kept of this run",
@@ -121,11 +127,12 @@ def result_of(
 
 
 def scored_histograms(final: Terminated) -> list[NDArray[np.int64]]:
-    """What was released of the final model, by hospital or summed."""
+    """What was released of the final model, by hospital or summed; where noise is in some of it,
+    made whole in one sum."""
     found = list(final.histograms.values())
     if final.sealed is not None and final.sealed.histogram is not None:
         found.append(final.sealed.histogram)
-    return found
+    return [together(found, True)] if final.noise and found else found
 
 
 def _status(hospital: Enrolled, scored: bool) -> str:
@@ -162,8 +169,17 @@ def _mean_over_hospitals(
     means: dict[str, Any] = dict(mean_metrics(found))
     if not histograms:
         return means
+    if any(noise):
+        means = dict.fromkeys(means) | {"accuracy": mean_accuracy(histograms)}
     means["ci95"] = {"accuracy": interval(histograms, "accuracy", over="hospitals", noise=noise)}
     return means
+
+
+def mean_accuracy(histograms: Sequence[Any]) -> float | None:
+    """Over hospitals, of signed counts: to bring each into 0 to 1 first would move the mean, and of
+    noisy ratios there is no mean without such a bias."""
+    shares = [right_of(one) / rows for one in histograms if (rows := examples_of(one)) > 0]
+    return min(max(float(np.mean(shares)), 0.0), 1.0) if shares else None
 
 
 def history_of(records: Sequence[Record]) -> list[dict[str, Any]]:

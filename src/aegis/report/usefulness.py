@@ -50,7 +50,7 @@ def usefulness(final: Terminated) -> dict[str, Any]:
         return _none("calibration and thresholds are worked out for one condition, present or not")
     if not every:
         return _none("no hospital released scores of the final model")
-    if any(_coarse(one) for one in every):
+    if final.noise or any(_coarse(one) for one in every):
         return _none("hospitals released noisy counts, which have no bins of predicted chance")
     together: Histogram = np.add.reduce(every)
     ill = int(together[1].sum())

@@ -13,6 +13,7 @@ from typing import Any
 
 from aegis.report.disclosure import coordinator_saw, epsilon, has_noise, mechanism
 from aegis.report.gains import Measure, gains, measure, own_together, tally, travelled
+from aegis.report.withheld import without_figures
 from aegis.report.wording import (
     NBSP,
     absent,
@@ -148,10 +149,13 @@ def noise_line(result: Mapping[str, Any]) -> str:
     spread = noise_in(result.get("global"))
     if not spread:
         return ""
+    found = mapping(result.get("global"))
+    sure = interval_of(found, "accuracy") is not None
     return (
         "The hospitals added noise to these counts, for the privacy of the patients that were "
         f"tested: in each count about {counted(max(1, round(spread)), 'patient')} (standard "
-        "deviation). The interval allows for it."
+        f"deviation). {'The interval allows for it.' if sure else 'No interval allows for it.'}"
+        + (" No ranks are told, so AUC is balanced accuracy." if number(found.get("auc")) else "")
     )
 
 
@@ -227,8 +231,8 @@ def _travelled(result: Mapping[str, Any]) -> str:
 
 def _means(result: Mapping[str, Any]) -> str:
     shared, own = measure(result.get("mean_hospitals")), measure(result.get("mean_local"))
-    if shared is None or own is None:
-        return ""
+    if shared is None or own is None or without_figures(result):
+        return ""  # beside the figures of all together it would tell of single ones
     sure = f" (95{NBSP}% interval {interval(shared.interval)})" if shared.interval else ""
     total, alone = hospitals_in(result), own_models(result)
     which = "" if alone == total else f" ({alone} of {total} could train one)"

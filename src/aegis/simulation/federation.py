@@ -70,6 +70,8 @@ class Federation:
             plan.seed,
             data.test_fraction,
             data.validation_fraction,
+            # Data that everybody can read are divided as they ever were, to be compared with.
+            by_coin=plan.privacy.enabled and data.path is not None,
         )
         sites = {
             name: Site(name, schema, rows.train, rows.validation, rows.test)

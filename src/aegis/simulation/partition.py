@@ -3,7 +3,8 @@
 Every row goes to exactly one hospital (``dealing``), and there to training, validation or test.
 Which one is fixed by the seed alone: each draw is keyed by (seed, purpose), so no other draw, and
 no hospital's presence, changes it. Where the data name patients (``groups``), patients are dealt
-and divided instead of rows, so that nobody is on two sides.
+and divided instead of rows, so that nobody is on two sides. What stands behind a promise of privacy
+is divided by ``coins``.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aegis.errors import BadInput
+from aegis.simulation.coins import coins, row_names
 from aegis.simulation.dealing import along_age, by_label, by_profile, by_site, evened_out, shuffled
 from aegis.simulation.holdings import HospitalRows
 from aegis.tasks.task import Dataset, Rows
@@ -34,6 +36,7 @@ def partition(
     seed: int = 0,
     test_fraction: float = 0.2,
     validation_fraction: float = 0.0,
+    by_coin: bool = False,
 ) -> dict[str, HospitalRows]:
     """Each hospital's rows, by name, in a fixed order.
 
@@ -41,10 +44,12 @@ def partition(
     of a hospital, rounded, and stratified by label. ``by: site`` takes the published test rows
     (``dataset.held_out``) where there are some; every other kind draws its own, except from a
     ``fixed_split``. A hospital with two rows or more keeps one at least for training, and with a
-    ``test_fraction`` above 0 one for test.
+    ``test_fraction`` above 0 one for test. ``by_coin`` promises none of this: each row tosses its
+    own, and no row's side tells of another row.
     Raises ``BadInput`` for a kind that these data cannot serve, and for more hospitals than rows.
     """
     take: Take = dataset.rows.take
+    known_by = _known_by(dataset) if by_coin else None
     if dataset.groups is not None:
         dataset, take = _by_patient(dataset, dataset.groups)
     count = _count(dataset, hospitals)
@@ -65,10 +70,15 @@ def partition(
     if by != "site":
         groups = evened_out(groups)
     held_out = dataset.held_out if by == "site" or dataset.fixed_split else None
+    fractions = (test_fraction, validation_fraction)
+    if known_by is not None:
+        tossed = coins(known_by, seed)
+        return {
+            name: _tossed(take, np.sort(group), held_out, tossed, *fractions)
+            for name, group in zip(names, groups, strict=True)
+        }
     return {
-        name: _divided(
-            dataset, take, np.sort(group), held_out, name, seed, test_fraction, validation_fraction
-        )
+        name: _divided(dataset, take, np.sort(group), held_out, name, seed, *fractions)
         for name, group in zip(names, groups, strict=True)
     }
 
@@ -135,6 +145,13 @@ def _check(
         )
 
 
+def _known_by(dataset: Dataset) -> list[bytes]:
+    """A name for each row, or for each patient in the order of ``_by_patient``."""
+    if dataset.groups is None:
+        return row_names(dataset.rows)
+    return [str(name).encode() for name in np.unique(dataset.groups)]
+
+
 def _by_patient(dataset: Dataset, groups: NDArray[np.str_]) -> tuple[Dataset, Take]:
     """One row for each patient, ill where any of the patient's is, and how to take all of theirs;
     what is dealt is then patients."""
@@ -177,6 +194,22 @@ def _divided(
     wanted = min(round(validation_fraction * len(group)), max(len(rest) - 1, 0))
     validation, train = _apart(rest, labels, wanted, seed, f"validation/{name}")
     return HospitalRows(take(train), take(validation), take(test))
+
+
+def _tossed(
+    take: Take,
+    group: NDArray[np.intp],
+    held_out: NDArray[np.bool_] | None,
+    tossed: NDArray[np.float64],
+    test_fraction: float,
+    validation_fraction: float,
+) -> HospitalRows:
+    coin = tossed[group]
+    test = coin < test_fraction if held_out is None else held_out[group]
+    validation = ~test & (coin >= 1 - validation_fraction)
+    return HospitalRows(
+        take(group[~test & ~validation]), take(group[validation]), take(group[test])
+    )
 
 
 def _apart(

@@ -47,7 +47,8 @@ VALIDATION = 0.15
 @dataclass(frozen=True)
 class Own:
     """The model that this hospital trained alone. ``history`` has one entry a round: ``loss`` and
-    ``accuracy`` on training rows, ``val_loss`` and ``val_accuracy`` on validation rows."""
+    ``accuracy`` on training rows, ``val_loss`` and ``val_accuracy`` on validation rows.
+    ``by_coin`` says how rows were divided: as for the shared model's plan."""
 
     plan_json: str
     division: str
@@ -58,6 +59,7 @@ class Own:
     trained: str
     seconds: float
     sha256: str
+    by_coin: bool = False
 
     @property
     def plan(self) -> Plan:
@@ -141,6 +143,8 @@ def division(folder: HospitalFolder, plan: Plan) -> str:
     parts = [folder.registered.text(), plan.seed, data.test_fraction, data.rows, data.sites]
     if folder.registered.share:
         parts += [kind.by, kind.alpha, plan.federated.num_clients]
+    elif plan.privacy.enabled:
+        parts.append("by coin")
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -151,7 +155,8 @@ def train_alone(
     used, ``RunAborted`` where nothing is learned from them."""
     shared = plan_here(folder)
     plan = own_plan(shared)
-    rows = site_here(folder, plan)
+    by_coin = shared.privacy.enabled
+    rows = site_here(folder, plan, by_coin)
     if not len(rows.test) or not len(rows.validation):
         raise BadInput(
             f"{len(rows.train)} rows cannot be divided in three",
@@ -174,6 +179,7 @@ def train_alone(
         datetime.now(UTC).isoformat(timespec="seconds"),
         round(time.monotonic() - began, 3),
         model_sha256(model, progress.weights),
+        by_coin,
     )
     kept.keep(path_of(folder), asdict(found), released(progress))
     return found
@@ -221,8 +227,8 @@ def _best(history: dict[int, dict[str, Any]], last: int) -> int:
     return min(scored, key=lambda one: float(one["val_loss"]))["round"] if scored else last
 
 
-def site_here(folder: HospitalFolder, plan: Plan) -> Site:
-    return site(folder.name, replace(folder.registered, engine="numpy"), plan)
+def site_here(folder: HospitalFolder, plan: Plan, by_coin: bool | None = None) -> Site:
+    return site(folder.name, replace(folder.registered, engine="numpy"), plan, by_coin)
 
 
 def path_of(folder: HospitalFolder) -> Path:

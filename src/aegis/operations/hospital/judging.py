@@ -63,7 +63,7 @@ def judge_own(folder: HospitalFolder, own: Own, plan: Plan | None = None) -> Jud
             "rows that are judged must be new to the model",
             "Train alone again",
         )
-    study = Study(own.plan, (rows := site_here(folder, wanted)).schema)
+    study = Study(own.plan, (rows := site_here(folder, wanted, own.by_coin)).schema)
     weights = kept.weights_of(path_of(folder))
     return _judged(Fitted(study, own.preparation, weights), rows.test, own.sha256)
 
@@ -92,7 +92,7 @@ def fitted_shared(folder: HospitalFolder, shared: Shared) -> tuple[Fitted, Site,
 
 
 def fitted_own(folder: HospitalFolder, own: Own) -> tuple[Fitted, Site, str]:
-    rows = site_here(folder, own.plan)
+    rows = site_here(folder, own.plan, own.by_coin)
     weights = kept.weights_of(path_of(folder))
     return Fitted(Study(own.plan, rows.schema), own.preparation, weights), rows, own.sha256
 

@@ -1,4 +1,5 @@
-"""A hospital's own rows, divided as a plan says: the same division as in a simulation of it.
+"""A hospital's own rows, divided as a plan says: the same division as in a simulation of it, but
+that in a private plan each row tosses its own coin (``aegis.simulation.coins``).
 
 What a plan decides is the seed, the fractions held out and which rows count; what it cannot decide
 is which data are read: that stands in ``hospital.toml`` alone. Whatever goes wrong while reading
@@ -26,8 +27,9 @@ from aegis.training.engines import engine_named, spark_frames, standing_engine
 log = logging.getLogger("aegis")
 
 
-def site(name: str, registered: Registered, plan: Plan) -> Site:
-    """Raises ``DataError`` in words that may leave the hospital."""
+def site(name: str, registered: Registered, plan: Plan, by_coin: bool | None = None) -> Site:
+    """Raises ``DataError`` in words that may leave the hospital. ``by_coin`` is for whom ``plan``
+    is not the one that the rows are divided by."""
     if plan.task != registered.task:
         raise DataError(
             f"this hospital's data are for {registered.task}, the plan is for {plan.task}"
@@ -41,7 +43,7 @@ def site(name: str, registered: Registered, plan: Plan) -> Site:
                 f"Set federated.num_clients={number} or more",
             )
     try:
-        return _site(name, registered, plan)
+        return _site(name, registered, plan, plan.privacy.enabled if by_coin is None else by_coin)
     except (AegisError, OSError, ValueError, ArithmeticError, LookupError) as error:
         log.error("the data of %s cannot be used for this plan: %s", name, error)
         raise DataError(
@@ -79,7 +81,7 @@ def load(registered: Registered, rows: str, seed: int, plan: Plan | None = None)
     )
 
 
-def _site(name: str, registered: Registered, plan: Plan) -> Site:
+def _site(name: str, registered: Registered, plan: Plan, by_coin: bool) -> Site:
     data, federated = plan.data, plan.federated
     dataset = load(registered, data.rows, plan.seed, plan)
     schema = dataset.schema or find_task(plan.task).schema
@@ -92,7 +94,8 @@ def _site(name: str, registered: Registered, plan: Plan) -> Site:
     else:
         own = registered.site or name
         alone = replace(dataset, sites=np.full(len(dataset.rows), own))
-        rows = partition(alone, 1, "site", federated.partition.alpha, *fractions)[own]
+        alpha = federated.partition.alpha
+        rows = partition(alone, 1, "site", alpha, *fractions, by_coin=by_coin)[own]
     own_engine = registered.engine
     engine = engine_named(own_engine) if own_engine else standing_engine(os.environ)
     found = Site(name, schema, rows.train, rows.validation, rows.test, engine=engine)

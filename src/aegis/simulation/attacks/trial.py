@@ -17,6 +17,7 @@ import numpy as np
 from aegis.errors import BadInput, RunAborted
 from aegis.evaluation.classes import called
 from aegis.evaluation.metrics import metrics
+from aegis.evaluation.whole import together
 from aegis.events import Event, HospitalFlagged, ReplyQuarantined
 from aegis.hospital.site import Site, VolatileMemory
 from aegis.simulation.attacks.attack import Attack
@@ -92,7 +93,7 @@ def run_once(
             for node in nodes.values():
                 if node.account is not None:
                     node.account.ledger.close()
-    total = np.add.reduce(list(final.histograms.values()))
+    total = together(list(final.histograms.values()), bool(final.noise))
     losses = [loss for loss in final.losses.values() if loss is not None]
     measured = metrics(total, sum(losses) if len(losses) == len(final.losses) else None)
     triggered = _triggered(federation, scene, final)
