@@ -57,7 +57,7 @@ def test_noisy_scores_keep_accuracy_and_tell_nothing_of_bins(account):
     exact, noisy = metrics(tableau, None), metrics(whole(reply.histogram), None)
     for name in ("accuracy", "balanced_accuracy", "top_3_accuracy"):
         assert noisy[name] == pytest.approx(exact[name], abs=0.05)
-        assert noisy[name] != exact[name]
+    assert (judged(reply.histogram) != judged(tableau)).sum() > 3  # of fifteen counts
     assert noisy["auc"] is None
 
 
