@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from contextlib import suppress
 from pathlib import Path
 
 CACHE = "PRAGMA cache_size=-256"  # KiB
+PATIENCE_S = 30
 
 
 def opened(
@@ -30,13 +32,34 @@ def opened(
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     found = sqlite3.connect(
-        path, isolation_level=None, timeout=30, check_same_thread=not threads, factory=factory
+        path,
+        isolation_level=None,
+        timeout=PATIENCE_S,
+        check_same_thread=not threads,
+        factory=factory,
     )
     try:
-        found.execute("PRAGMA journal_mode=WAL")
+        write_ahead(found)
         found.execute(f"PRAGMA synchronous={'FULL' if synced else 'NORMAL'}")
         found.execute(CACHE)
     except sqlite3.Error:
         found.close()
         raise
     return found
+
+
+def write_ahead(database: sqlite3.Connection) -> None:
+    """Changes go to a journal beside the file (WAL). SQLite waits for no one here, whatever its
+    timeout: of several who open a new file at one moment, all but one are told that it is locked.
+    """
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > until:
+                raise
+            time.sleep(0.005)
+        else:
+            return

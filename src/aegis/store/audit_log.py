@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from aegis.database import CACHE
+from aegis.database import CACHE, write_ahead
 from aegis.errors import CheckFailed, DataError, RunAborted
 from aegis.events import Event, as_json
 from aegis.identity.keys import SigningKey
@@ -67,7 +67,7 @@ class AuditLog:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._open(path, f"{path.absolute().as_uri()}?mode=rwc", clock)
         with self._told():
-            self._db.execute("PRAGMA journal_mode=WAL")
+            write_ahead(self._db)
             self._db.executescript(_SCHEMA)
 
     @classmethod

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from aegis import codec, states
-from aegis.database import CACHE
+from aegis.database import CACHE, write_ahead
 from aegis.errors import BadInput, DataError, RunAborted
 from aegis.events import Event, as_json
 from aegis.states import State
@@ -259,7 +259,7 @@ def _opened(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA synchronous=FULL")
         db.execute(CACHE)
         made_or_checked(db, path)
-        db.execute("PRAGMA journal_mode=WAL")
+        write_ahead(db)
     except sqlite3.Error as error:
         db.close()
         raise _unopened(path, error) from error
