@@ -10,9 +10,8 @@ from typing import Any
 from aegis.report.gains import Measure, measure
 from aegis.report.hospital_tables import share_with_interval
 from aegis.report.tables import MOST_ROWS, Table
-from aegis.report.withheld import TOO_FEW, WITHHELD, counts, kept_back, without_figures
+from aegis.report.withheld import WITHHELD, counts, in_place_of_number, kept_back, without_figures
 from aegis.report.wording import (
-    FEWER,
     MINUS,
     NBSP,
     absent,
@@ -83,7 +82,7 @@ def _personal(row: Mapping[str, Any], why: str | None) -> tuple[str, ...]:
     personal = mapping(row.get("personal"))
     how = str(personal.get("how") or "n/a: not recorded")
     if why is not None:
-        return (name, FEWER if why == TOO_FEW else WITHHELD, *[WITHHELD] * 5, how)
+        return (name, in_place_of_number(why), *[WITHHELD] * 5, how)
     change = measure(row.get("tuned_difference"))
     return (
         name,

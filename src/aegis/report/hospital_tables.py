@@ -11,7 +11,13 @@ from typing import Any
 
 from aegis.report.gains import Gain, Measure, gains
 from aegis.report.tables import MOST_ROWS, Table, shown_hospitals
-from aegis.report.withheld import TOO_FEW, WITHHELD, counts, counts_tested, without_figures
+from aegis.report.withheld import (
+    WITHHELD,
+    counts,
+    counts_tested,
+    in_place_of_number,
+    without_figures,
+)
 from aegis.report.wording import (
     FEWER,
     NBSP,
@@ -61,7 +67,7 @@ def finding(gain: Gain) -> str:
 
 def _compared(gain: Gain) -> tuple[str, ...]:
     if gain.withheld:
-        n = FEWER if gain.withheld == TOO_FEW else WITHHELD
+        n = in_place_of_number(gain.withheld)
         return (gain.hospital, n, *[WITHHELD] * 3, finding(gain))
     n = NOT_RECORDED if gain.examples is None else f"{gain.examples:,}"
     difference = gain.difference
@@ -204,8 +210,8 @@ def _held(
     hospital: Mapping[str, Any], trained: Mapping[str, str], tested: Mapping[str, str]
 ) -> tuple[str, ...]:
     name = str(hospital.get("hospital", "unnamed"))
-    kept = WITHHELD in (trained[name], tested[name])  # the whole less the one is the other
-    kept = kept or FEWER in (trained[name], tested[name])
+    # The whole less the one is the other.
+    kept = {WITHHELD, FEWER} & {trained[name], tested[name]}
     parts = [number(hospital.get(name)) for name in ("train", "validation", "test")]
     rows = number(hospital.get("rows"))
     if rows is None and parts[0] is not None and parts[2] is not None:

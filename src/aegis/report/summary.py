@@ -24,10 +24,9 @@ from aegis.report.hospital_tables import hospital_table, partition_table
 from aegis.report.run_tables import best_round
 from aegis.report.tables import Table, shown_hospitals
 from aegis.report.usefulness_page import usefulness_line
-from aegis.report.withheld import TOO_FEW, WITHHELD
+from aegis.report.withheld import WITHHELD, in_place_of_number
 from aegis.report.wording import (
     DISCLAIMER,
-    FEWER,
     MINUS,
     NBSP,
     absent,
@@ -208,8 +207,7 @@ def _spent(result: Mapping[str, Any], most: int = 8) -> str:
 
 def _compared(gain: Gain) -> tuple[str, ...]:
     if gain.withheld:
-        n = FEWER if gain.withheld == TOO_FEW else WITHHELD
-        return (gain.hospital, n, *[WITHHELD] * 3)
+        return (gain.hospital, in_place_of_number(gain.withheld), *[WITHHELD] * 3)
     apart = "n/a: not comparable"
     if gain.difference is not None:
         apart = signed(gain.difference.value)

@@ -58,6 +58,11 @@ def counts(sizes: Sizes) -> dict[str, str]:
     return said(sizes, kept_back(sizes))
 
 
+def in_place_of_number(why: str) -> str:
+    """What is said of how many patients a hospital without figures tested."""
+    return FEWER if why == TOO_FEW else WITHHELD
+
+
 def said(sizes: Sizes, why: Mapping[str, str]) -> dict[str, str]:
     return {name: WITHHELD if why.get(name) == KEPT else patients(n) for name, n in sizes.items()}
 
